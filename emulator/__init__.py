@@ -1,0 +1,1 @@
+"""Crosspoint's emulator: the golden integer model, the compiled engine and the training around them."""

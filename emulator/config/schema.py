@@ -1,0 +1,189 @@
+"""The schema: every parameter of a run, with its unit or Q-format and the accepted range.
+
+Field terms follow the paper (Gokmen, Onen, Haensch 2017) and, where it has none, the field's main simulator.
+All models are frozen and refuse unknown fields.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from emulator.config.stages import Stage, build_stages
+
+Off = Literal["off"]
+Management = Literal["none", "exact", "power_of_two"]
+NoiseManagement = Literal["none", "exact", "power_of_two", "constant"]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Read(Frozen):
+    """One direction of reading an array (forward: columns to rows; backward: rows to columns)."""
+
+    noise: float = Field(0.06, ge=0, le=4, description="read noise, standard deviation, in units of the output")
+    bound: Annotated[float, Field(gt=0, le=1024)] | Off = Field(
+        12.0, description="output bound alpha, in units of the output, or off"
+    )
+    noise_management: NoiseManagement = Field("none", description="scaling of the input vector before the DAC")
+    constant_exponent: int = Field(
+        0, ge=-8, le=24, description="for noise management 'constant': inputs are divided by 2**-constant_exponent"
+    )
+    bound_management: int = Field(0, ge=0, le=12, description="most halvings of the input when an output saturates")
+
+
+class Update(Frozen):
+    """The rank-one update of an array."""
+
+    mode: Literal["pulsed", "exact"] = Field(
+        "pulsed", description="stochastic pulses, or the outer product of an ideal digital multiplier (FP-baseline)"
+    )
+    desired_bl: int = Field(10, ge=1, le=63, description="BL, slots of a pulse train")
+    management: Management = Field("none", description="update management, m = sqrt(delta_max / x_max)")
+    probability_bits: int = Field(24, ge=2, le=24, description="pulse probability word, Q0.n, 1.0 included")
+    generator_sharing: int = Field(
+        1, ge=1, le=24, description="neighbouring lines that share one pulse generator, each with its own rotation"
+    )
+
+
+class Converters(Frozen):
+    """The DAC and the ADC of an array. "off" is the finest resolution that the arithmetic carries."""
+
+    dac_fraction_bits: Annotated[int, Field(ge=1, le=14)] | Off = Field(
+        9, description="DAC code: sign and n bits of pulse duration, LSB 2**-n, 1.0 included"
+    )
+    adc_fraction_bits: Annotated[int, Field(ge=1, le=14)] | Off = Field(
+        7, description="ADC code: LSB 2**-n in units of the output"
+    )
+
+
+class Weight(Frozen):
+    """The stored conductance: a signed integer of ``bits`` bits, LSB ``2**-fraction_bits``."""
+
+    bits: int = Field(18, ge=4, le=30, description="width of the stored weight, sign included")
+    fraction_bits: int = Field(17, ge=2, le=28, description="LSB of the stored weight is 2**-n")
+    initial_range: float = Field(
+        1.0, ge=0, le=8, description="initial weights are uniform in +-initial_range / sqrt(columns)"
+    )
+
+
+class Device(Frozen):
+    """The device at every cross-point, PAPER section 4. ``model`` names a file in emulator/array/devices."""
+
+    model: str = Field("constant_step", description="device model")
+    dw_min: float = Field(0.001, gt=0, le=0.1, description="mean weight change of one coincidence")
+    dw_min_dtod: float = Field(0.3, ge=0, le=1, description="device-to-device deviation of dw_min, relative")
+    dw_min_std: float = Field(0.3, ge=0, le=2, description="cycle-to-cycle deviation of a step, relative")
+    up_down_dtod: float = Field(0.02, ge=0, le=0.5, description="device-to-device deviation of the up/down step ratio")
+    w_max: Annotated[float, Field(gt=0, le=8)] | Off = Field(
+        0.6, description="mean weight bound, each side, or off (the range of the word)"
+    )
+    w_max_dtod: float = Field(0.3, ge=0, le=1, description="device-to-device deviation of each bound, relative")
+
+
+class Array(Frozen):
+    """One crossbar array with its converters and the digital periphery around it."""
+
+    replication: int = Field(1, ge=1, le=64, description="devices per weight, along the array's short side")
+    forward: Read = Read()
+    backward: Read = Read()
+    update: Update = Update()
+    converters: Converters = Converters()
+    weight: Weight = Weight()
+    device: Device = Device()
+
+
+class Convolution(Frozen):
+    """k x k convolution, stride 1, no padding; one array, im2col (PAPER section 2)."""
+
+    type: Literal["convolution"]
+    kernel: int = Field(ge=1, le=15, description="k, pixels")
+    outputs: int = Field(ge=1, le=1024, description="number of kernels")
+    bias: bool = Field(True, description="an input line held at 1")
+    activation: Literal["tanh", "identity"] = Field("tanh", description="of every output")
+    array: Array = Array()
+
+
+class MaxPooling(Frozen):
+    """2 x 2 maximum, stride 2, directly after a convolution. An odd last row or column is dropped."""
+
+    type: Literal["max_pooling"]
+
+
+class FullyConnected(Frozen):
+    """One array over the flattened input. The last layer of a network has the softmax activation."""
+
+    type: Literal["fully_connected"]
+    outputs: int = Field(ge=1, le=4096, description="number of outputs")
+    bias: bool = Field(True, description="an input line held at 1")
+    activation: Literal["tanh", "identity", "softmax"] = Field("tanh", description="of every output")
+    array: Array = Array()
+
+
+Layer = Annotated[Convolution | MaxPooling | FullyConnected, Field(discriminator="type")]
+
+
+class Input(Frozen):
+    """The image; pixels 0..255 stand for 0..1. Data sets are resampled to it."""
+
+    height: int = Field(28, ge=1, le=256, description="pixels")
+    width: int = Field(28, ge=1, le=256, description="pixels")
+
+
+class Formats(Frozen):
+    """The digital words between arrays."""
+
+    activation_bits: int = Field(16, ge=4, le=16, description="activation word, signed, saturating")
+    activation_fraction_bits: int = Field(
+        12, ge=2, le=14, description="LSB of an activation is 2**-n; at most activation_bits - 2"
+    )
+    error_bits: int = Field(16, ge=4, le=16, description="error mantissa, signed, one shared exponent per tensor")
+
+
+class Generator(Frozen):
+    """The pulse and noise generators: one maximal-length LFSR per line (emulator/periphery/lfsr.py)."""
+
+    width: Literal[32, 48, 64] = Field(64, description="state bits")
+
+
+class Config(Frozen):
+    """A run, resolved: every layer holds its complete array description."""
+
+    name: str = Field("custom", description="what reports call it")
+    description: str = Field("", description="what it is, in a sentence")
+    seed: int = Field(1, ge=0, le=2**63 - 1, description="every random source derives from it")
+    learning_rate: float = Field(0.01, gt=0, le=1, description="eta")
+    classes: int = Field(10, ge=2, le=256, description="labels are 0 .. classes - 1; outputs of the last layer")
+    input: Input = Input()
+    formats: Formats = Formats()
+    generator: Generator = Generator()
+    layers: dict[str, Layer] = Field(
+        min_length=1, description="the network, in order: convolution, max_pooling, fully_connected"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        formats = self.formats
+        if formats.activation_fraction_bits > formats.activation_bits - 2:
+            raise ValueError(
+                f"formats.activation_fraction_bits = {formats.activation_fraction_bits}: accepted: at most "
+                f"activation_bits - 2 = {formats.activation_bits - 2}, so that 1.0 fits"
+            )
+        build_stages(self)
+        return self
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """The arrays of the network in order, with every integer quantity their circuits need."""
+        return build_stages(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that decides bits: every field but the name and the description."""
+        text = self.model_dump_json(exclude={"name", "description"})
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""The protocol of a machine, and the registry that finds one by name.
+
+A machine trains and runs one network. For the same config, seed and sequence of images, ``golden``, ``fast``,
+``rtl`` and ``board`` return the same bits; ``reference`` computes the paper's equations in float64.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.config import Config
+from emulator.errors import MachineError
+
+#: Arrays by name ``LAYER.WHAT``: weights, generator states and counters. Everything that the future depends on.
+State = dict[str, np.ndarray]
+
+#: What a layer counts, in the order of its ``LAYER.counters`` array (int64), since the initial state.
+COUNTERS = (
+    "forward_reads",
+    "forward_repeats",
+    "forward_saturations",
+    "backward_reads",
+    "backward_repeats",
+    "backward_saturations",
+    "update_cycles",
+    "row_pulses",
+    "column_pulses",
+    "coincidences",
+)
+
+
+class Machine(Protocol):
+    """One network on one machine. Built from a config; starts in the config's initial state."""
+
+    def train(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Train on images ``(n, height, width)`` one after another, mini-batch 1; returns logits ``(n, classes)``
+        of the forward pass of each, before its update. Calls may be split anywhere without changing a bit."""
+
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Logits ``(n, classes)`` of a forward pass of each image. Read noise goes on drawing, so a caller that
+        evaluates in the middle of training puts the state back afterwards."""
+
+    def state(self) -> State:
+        """A copy of the whole state."""
+
+    def load(self, state: State) -> None:
+        """Go on from a copy of ``state``. Raises MachineError if names, shapes or types do not fit."""
+
+
+#: Where each machine lives: module and class. ``rtl`` and ``board`` are found only when their packages are there.
+MACHINES = {
+    "golden": ("emulator.network.network", "GoldenMachine"),
+    "fast": ("emulator.engine.machine", "FastMachine"),
+    "reference": ("emulator.reference", "ReferenceMachine"),
+    "rtl": ("sim.machine", "RtlMachine"),
+    "board": ("board.machine", "BoardMachine"),
+}
+
+
+def build_machine(name: str, config: Config) -> Machine:
+    """The machine of that name for a config. Raises MachineError for one that is unknown or not installed."""
+    if name not in MACHINES:
+        raise MachineError(f"machine {name!r}: unknown; accepted: {', '.join(MACHINES)}")
+    module_name, class_name = MACHINES[name]
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise MachineError(f"machine {name!r}: not available here ({error}); accepted: golden, fast, reference") from error
+    machine: Machine = getattr(module, class_name)(config)
+    return machine
+
+
+def check_state(state: State, expected: State) -> None:
+    """Raise MachineError unless ``state`` has exactly the names, shapes and types of ``expected``."""
+    for name in sorted(set(state) | set(expected)):
+        if name not in expected or name not in state:
+            kind = "missing from" if name in expected else "foreign to"
+            raise MachineError(f"state {name!r}: {kind} the state; accepted: {', '.join(sorted(expected))}")
+        given, wanted = state[name], expected[name]
+        if given.shape != wanted.shape or given.dtype != wanted.dtype:
+            raise MachineError(
+                f"state {name!r} is {given.dtype}{list(given.shape)}: accepted: {wanted.dtype}{list(wanted.shape)}"
+            )
