@@ -1,4 +1,4 @@
-"""Fixed point: the only place where data is shifted, rounded, saturated, divided or multiplied as matrices.
+"""Fixed point: the only place where data is shifted, rounded, saturated or multiplied as matrices.
 
 Every function takes and returns signed integers (``int64`` arrays or Python integers) and is exact. A value ``v``
 in Q-format with ``f`` fraction bits stands for ``v * 2**-f``. Hardware and the compiled engine do the same bits.
@@ -6,11 +6,43 @@ in Q-format with ``f`` fraction bits stands for ``v * 2**-f``. Hardware and the 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 
+#: Bits drawn from a generator per word, for pulses and for noise.
+WORD_BITS = 24
+#: A Gaussian word: the ones among the upper bits, smoothed by the lower bits (emulator/array/noise.py).
+GAUSSIAN_ONES_BITS = 16
+GAUSSIAN_FILL_BITS = WORD_BITS - GAUSSIAN_ONES_BITS
+#: Exact standard deviation of that Gaussian, in its own LSB.
+GAUSSIAN_DEVIATION = math.sqrt(
+    4 ** (GAUSSIAN_FILL_BITS + 1) * GAUSSIAN_ONES_BITS / 4 + (4**GAUSSIAN_FILL_BITS - 1) / 3
+)
+#: Largest magnitude of the Gaussian word.
+LARGEST_GAUSSIAN = (GAUSSIAN_ONES_BITS << GAUSSIAN_FILL_BITS) + (1 << GAUSSIAN_FILL_BITS) - 1
+#: Mantissa bits of the gains of update management, and guard bits of noise management's reciprocal.
+GAIN_BITS = 16
+RECIPROCAL_GUARD_BITS = 4
+#: Bits of the reciprocal of the number of replicas.
+AVERAGE_BITS = 16
+#: Steps of devices carry this many bits below the LSB of the weight.
+STEP_EXTRA_BITS = 4
+#: Fraction bits of: a relative cycle-to-cycle factor, the up/down ratio, and the gains of device draws.
+CYCLE_FRACTION_BITS = 10
+RATIO_FRACTION_BITS = 16
+DRAW_FRACTION_BITS = 10
+#: Errors: fraction bits of softmax's result, and the largest shared exponent (LSB 2**-40).
+SOFTMAX_FRACTION_BITS = 24
+LARGEST_EXPONENT = 40
+#: Finest resolution of a converter that is "off", and the integer bits of an output without bound.
+FINEST_CONVERTER_BITS = 14
+UNBOUNDED_INTEGER_BITS = 12
+#: Every integer on the digital path stays within this many bits, sign excluded.
+PATH_BITS = 62
 #: Products of the array are summed in float64, which is exact while every partial sum stays below this.
 EXACT_FLOAT_BITS = 53
 
@@ -45,34 +77,6 @@ def bit_length(value: Integers) -> Integers:
         length += np.where(large, step, 0)
         rest = np.where(large, rest >> step, rest)
     return length + (rest > 0)
-
-
-def divide(numerator: Integers, denominator: Integers | int) -> tuple[Integers, Integers]:
-    """Quotient and remainder of non-negative integers: ``n == q * d + r`` with ``0 <= r < d``.
-
-    A zero denominator gives ``(0, n)``: the vector it comes from is all zeros, and its scale is then 0 too.
-    """
-    numerator = np.asarray(numerator, dtype=np.int64)
-    denominator = np.asarray(denominator, dtype=np.int64)
-    usable = denominator > 0
-    quotient = np.where(usable, numerator // np.where(usable, denominator, 1), 0)
-    return quotient, numerator - quotient * denominator
-
-
-def square_root(value: Integers) -> tuple[Integers, Integers]:
-    """Integer square root of ``0 <= value < 2**62``: ``v == r*r + rest`` with ``0 <= rest <= 2*r``.
-
-    The digit-by-digit method, one result bit a step: what a sequential square rooter does.
-    """
-    rest = np.asarray(value, dtype=np.int64).copy()
-    root = np.zeros(rest.shape, dtype=np.int64)
-    for position in range(60, -2, -2):
-        bit = np.int64(1 << position)
-        trial = root + bit
-        take = rest >= trial
-        rest = np.where(take, rest - trial, rest)
-        root = (root >> 1) + np.where(take, bit, 0)
-    return root, rest
 
 
 def matrix_product(left: NDArray, right: NDArray) -> Integers:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias, Union
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from emulator.array.devices import DEVICE_MODELS
+from emulator.array.devices.constant_step import ConstantStep
 from emulator.config.stages import Stage, build_stages
 
 Off = Literal["off"]
@@ -72,18 +74,17 @@ class Weight(Frozen):
     )
 
 
-class Device(Frozen):
-    """The device at every cross-point, PAPER section 4. ``model`` names a file in emulator/array/devices."""
+def _name_device_model(value: object) -> object:
+    """A device table without ``model`` means the paper's device."""
+    return {"model": ConstantStep.model_fields["model"].default, **value} if isinstance(value, dict) else value
 
-    model: str = Field("constant_step", description="device model")
-    dw_min: float = Field(0.001, gt=0, le=0.1, description="mean weight change of one coincidence")
-    dw_min_dtod: float = Field(0.3, ge=0, le=1, description="device-to-device deviation of dw_min, relative")
-    dw_min_std: float = Field(0.3, ge=0, le=2, description="cycle-to-cycle deviation of a step, relative")
-    up_down_dtod: float = Field(0.02, ge=0, le=0.5, description="device-to-device deviation of the up/down step ratio")
-    w_max: Annotated[float, Field(gt=0, le=8)] | Off = Field(
-        0.6, description="mean weight bound, each side, or off (the range of the word)"
-    )
-    w_max_dtod: float = Field(0.3, ge=0, le=1, description="device-to-device deviation of each bound, relative")
+
+#: The device at every cross-point: one of the models in emulator/array/devices, told apart by ``model``.
+AnyDevice: TypeAlias = Annotated[
+    Union[tuple(DEVICE_MODELS.values())],  # noqa: UP007 (built at run time)
+    BeforeValidator(_name_device_model),
+    Field(discriminator="model") if len(DEVICE_MODELS) > 1 else Field(),
+]
 
 
 class Array(Frozen):
@@ -95,7 +96,7 @@ class Array(Frozen):
     update: Update = Update()
     converters: Converters = Converters()
     weight: Weight = Weight()
-    device: Device = Device()
+    device: AnyDevice = Field(default_factory=ConstantStep, description="device model and its parameters")
 
 
 class Convolution(Frozen):

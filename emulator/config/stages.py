@@ -12,40 +12,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from emulator.fixed import EXACT_FLOAT_BITS
+from emulator.fixed import (
+    AVERAGE_BITS,
+    CYCLE_FRACTION_BITS,
+    DRAW_FRACTION_BITS,
+    EXACT_FLOAT_BITS,
+    FINEST_CONVERTER_BITS,
+    GAIN_BITS,
+    GAUSSIAN_DEVIATION,
+    LARGEST_GAUSSIAN,
+    PATH_BITS,
+    STEP_EXTRA_BITS,
+    UNBOUNDED_INTEGER_BITS,
+)
 
 if TYPE_CHECKING:
     from emulator.config.schema import Array, Config, Convolution, FullyConnected, Read
-
-#: Bits drawn from a generator per word, for pulses and for noise.
-WORD_BITS = 24
-#: A Gaussian word: the ones among the upper bits, smoothed by the lower bits (emulator/array/noise.py).
-GAUSSIAN_ONES_BITS = 16
-GAUSSIAN_FILL_BITS = WORD_BITS - GAUSSIAN_ONES_BITS
-#: Exact standard deviation of that Gaussian, in its own LSB.
-GAUSSIAN_DEVIATION = math.sqrt(
-    4 ** (GAUSSIAN_FILL_BITS + 1) * GAUSSIAN_ONES_BITS / 4 + (4**GAUSSIAN_FILL_BITS - 1) / 3
-)
-#: Mantissa bits of the gains of update management, and guard bits of noise management's reciprocal.
-GAIN_BITS = 16
-RECIPROCAL_GUARD_BITS = 4
-#: Bits of the reciprocal of the number of replicas.
-AVERAGE_BITS = 16
-#: Steps of devices carry this many bits below the LSB of the weight.
-STEP_EXTRA_BITS = 4
-#: Fraction bits of: a relative cycle-to-cycle factor, the up/down ratio, and the gains of device draws.
-CYCLE_FRACTION_BITS = 10
-RATIO_FRACTION_BITS = 16
-DRAW_FRACTION_BITS = 10
-#: Errors: fraction bits of softmax's result, and the largest shared exponent (LSB 2**-40).
-SOFTMAX_FRACTION_BITS = 24
-LARGEST_EXPONENT = 40
-#: Finest resolution of a converter that is "off", and the integer bits of an output without bound.
-FINEST_CONVERTER_BITS = 14
-UNBOUNDED_INTEGER_BITS = 12
-#: Every integer on the digital path stays within this many bits, sign excluded.
-PATH_BITS = 62
-
 
 def mantissa_and_shift(value: float, bits: int) -> tuple[int, int]:
     """``value ~ mantissa * 2**-shift`` with ``2**(bits-1) <= mantissa < 2**bits``, for a positive value."""
@@ -236,19 +218,16 @@ class Stage:
         return -(-self.physical_columns // self.array.update.generator_sharing)
 
     @property
-    def sharing_rotation(self) -> int:
-        """Bits by which the words of neighbouring lines on one generator are rotated against each other."""
-        return WORD_BITS // self.array.update.generator_sharing
-
-    @property
     def cycle_noise(self) -> bool:
-        """Whether steps carry cycle-to-cycle noise, hence whether an update cycle draws one more word per line."""
+        """Whether steps carry cycle-to-cycle noise, hence whether an update cycle draws from the lines' noise."""
         return self.array.device.dw_min_std > 0
 
-    @property
-    def words_per_update(self) -> int:
-        """Words that each line's generator yields per update cycle."""
-        return self.array.update.desired_bl + self.cycle_noise
+    @cached_property
+    def cycle_gains(self) -> tuple[int, ...]:
+        """For c = 0 .. BL coincidences: dw_min_std * sqrt(c) as a gain on the Gaussian word."""
+        scale = 2.0 ** (CYCLE_FRACTION_BITS + DRAW_FRACTION_BITS) / GAUSSIAN_DEVIATION
+        deviation = self.array.device.dw_min_std
+        return tuple(round(deviation * math.sqrt(c) * scale) for c in range(self.array.update.desired_bl + 1))
 
     # --- devices ------------------------------------------------------------------------------------------------
 
@@ -268,7 +247,7 @@ class Stage:
                 f"{place}.array: sums of DAC codes times weights need {sum_bits} bits: accepted: at most "
                 f"{EXACT_FLOAT_BITS - 1}, so narrow the DAC, the weight or the array"
             )
-        noisiest = max(self.forward.noise_gain, self.backward.noise_gain) << (WORD_BITS - 10)
+        noisiest = max(self.forward.noise_gain, self.backward.noise_gain) * LARGEST_GAUSSIAN
         if noisiest.bit_length() > EXACT_FLOAT_BITS - 2:
             raise ValueError(f"{place}.array: read noise needs {noisiest.bit_length()} bits: accepted: at most 51")
         for side, read in (("forward", self.forward), ("backward", self.backward)):

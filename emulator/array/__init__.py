@@ -1,0 +1,1 @@
+"""The behavioural analog array: what stands behind the tile's port."""

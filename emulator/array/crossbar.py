@@ -1,0 +1,140 @@
+"""`crossbar`: the emulated resistive array behind the tile's three streams.
+
+- drive and sense: ``codes`` to the lines of one side, ADC codes and saturation flags from the other;
+- pulse: the pulse trains and signs of both sides move the devices at which they coincide.
+
+The array owns what a real one would: conductances, device parameters, and one noise generator per line. A row's
+generator is drawn for every forward read, a column's for every backward read, and both for every update cycle.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.array.devices import Device
+from emulator.array.noise import cycle_factor, device_gaussian, gaussian
+from emulator.config import ReadQuantities, Stage
+from emulator.fixed import WORD_BITS, Integers, matrix_product, round_shift, saturate
+from emulator.periphery.lfsr import Lfsr, Words
+from emulator.streams import Purpose, keys
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class PulseTrains:
+    """What one side does in successive update cycles: pulses ``(cycles, BL, lines)``, negative ``(cycles, lines)``."""
+
+    pulses: Flags
+    negative: Flags
+
+
+class Crossbar:
+    """The array of a stage, in its initial state for the seed. Shapes are physical: replicas are lines of their own."""
+
+    def __init__(self, stage: Stage, seed: int) -> None:
+        self.stage = stage
+        self.device: Device = stage.array.device
+        self.generator = Lfsr(stage.generator_width)
+        rows, columns = stage.physical_rows, stage.physical_columns
+        self.parameters = self.device.draw(
+            lambda draw: device_gaussian(
+                _words(keys(seed, stage.index, Purpose.DEVICE_ROW, draw, count=rows)),
+                _words(keys(seed, stage.index, Purpose.DEVICE_COLUMN, draw, count=columns)),
+            ),
+            stage.array.weight.fraction_bits,
+            stage.weight_limit,
+        )
+        self.weights = np.clip(_initial_weights(stage, seed), *self.device.bounds(self.parameters))
+        self.row_noise = self.generator.seed(keys(seed, stage.index, Purpose.ROW_NOISE, count=rows))
+        self.column_noise = self.generator.seed(keys(seed, stage.index, Purpose.COLUMN_NOISE, count=columns))
+
+    def read_forward(self, codes: Integers) -> tuple[Integers, Flags]:
+        """Drive columns with DAC codes ``(reads, columns)`` one vector after another; sense the rows.
+
+        Returns ADC codes and saturation flags ``(done, rows)``. The reads end after the first one that saturates, so
+        that the digital side can repeat it before the next: ``done`` may be less than ``reads``.
+        """
+        done, flags, self.row_noise = self._read(codes, self.weights.T, self.row_noise, self.stage.forward)
+        return done, flags
+
+    def read_backward(self, codes: Integers) -> tuple[Integers, Flags]:
+        """The same with rows driven and columns sensed: ``(reads, rows)`` to ``(done, columns)``."""
+        done, flags, self.column_noise = self._read(codes, self.weights, self.column_noise, self.stage.backward)
+        return done, flags
+
+    def _read(
+        self, codes: Integers, weights: Integers, noise: Words, read: ReadQuantities
+    ) -> tuple[Integers, Flags, Words]:
+        outputs = matrix_product(codes, weights)
+        history = None
+        if read.noise_gain:
+            history = self.generator.sequence(noise, len(codes))
+            outputs = outputs + read.noise_gain * gaussian(self.generator.word(history))
+        converted = saturate(round_shift(outputs, self.stage.adc_shift), -read.limit, read.limit)
+        saturated = np.abs(converted) == read.limit
+        stops = np.flatnonzero(saturated.any(axis=1))
+        done = stops[0] + 1 if len(stops) else len(codes)
+        if history is not None:
+            noise = history[done - 1]
+        return converted[:done], saturated[:done], noise
+
+    def pulse(self, rows: PulseTrains, columns: PulseTrains) -> int:
+        """Apply update cycles one after another; returns the number of coincidences.
+
+        Device (i, j) moves once per cycle, by its c coincidences: up if the signs of row and column agree.
+        """
+        cycles = len(rows.pulses)
+        row_words, column_words = self._draw_cycle_noise(cycles)
+        gains = np.array(self.stage.cycle_gains, dtype=np.int64)
+        row_fired, column_fired = rows.pulses.any(axis=1), columns.pulses.any(axis=1)
+        total = 0
+        for cycle in np.flatnonzero(row_fired.any(axis=1) & column_fired.any(axis=1)):
+            i = np.flatnonzero(row_fired[cycle])
+            j = np.flatnonzero(column_fired[cycle])
+            block = np.ix_(i, j)
+            counts = matrix_product(rows.pulses[cycle][:, i].T, columns.pulses[cycle][:, j])
+            draws = device_gaussian(row_words[cycle, i], column_words[cycle, j]) if row_words.size else 0 * counts
+            up = rows.negative[cycle, i][:, None] == columns.negative[cycle, j][None, :]
+            self.weights[block] = self.device.move(
+                self.weights[block],
+                {name: values[block] for name, values in self.parameters.items()},
+                cycle_factor(counts, draws, gains),
+                up,
+            )
+            total += int(counts.sum())
+        return total
+
+    def _draw_cycle_noise(self, cycles: int) -> tuple[Integers, Integers]:
+        if not self.stage.cycle_noise:
+            return np.zeros((0, 0), dtype=np.int64), np.zeros((0, 0), dtype=np.int64)
+        row_history = self.generator.sequence(self.row_noise, cycles)
+        column_history = self.generator.sequence(self.column_noise, cycles)
+        self.row_noise, self.column_noise = row_history[-1], column_history[-1]
+        return self.generator.word(row_history), self.generator.word(column_history)
+
+    def add(self, change: Integers) -> None:
+        """The ideal update: weights plus ``change``, clipped once to the devices' bounds."""
+        self.weights = np.clip(self.weights + change, *self.device.bounds(self.parameters))
+
+
+def _words(device_keys: Words) -> Integers:
+    return (device_keys >> np.uint64(64 - WORD_BITS)).astype(np.int64)
+
+
+def _initial_weights(stage: Stage, seed: int) -> Integers:
+    """Uniform in ``-R .. R``, R = initial_range / sqrt(columns): ``(u * (2R + 1) >> 32) - R`` with u the upper 32
+    bits of the weight's key. All replicas of a weight start alike, so that their mean starts as spread as one."""
+    weight = stage.array.weight
+    largest = math.ldexp(weight.initial_range / math.sqrt(stage.columns), weight.fraction_bits)
+    reach = min(round(largest), stage.weight_limit)
+    uniform = keys(seed, stage.index, Purpose.INITIAL_WEIGHT, count=stage.rows * stage.columns) >> np.uint64(32)
+    weights = (uniform.astype(np.int64) * (2 * reach + 1) >> 32) - reach
+    copies = stage.array.replication
+    return np.tile(weights.reshape(stage.rows, stage.columns), (copies, 1) if stage.replicate_rows else (1, copies))
+
+

@@ -1,0 +1,49 @@
+"""What a device model is: a frozen part of the config that draws its devices and moves their weights.
+
+A new model is one new file in this folder with a subclass of ``Device``: its fields are its parameters in the
+config, ``draw`` gives every device its integers, ``move`` says in NumPy how coincidences change a weight, and
+``MOVE_CPP`` says the same in C++ for the compiled engine. Tests hold the two together for every model found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from emulator.fixed import Integers
+
+#: The integers of the devices of an array, by the names in ``Device.PARAMETERS``: int64 ``(rows, columns)`` each.
+Parameters = dict[str, Integers]
+
+
+class Device(BaseModel):
+    """Fields that the periphery must know of any device: the mean step, and whether steps are noisy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    model: Any
+    dw_min: float = Field(0.001, gt=0, le=0.1, description="mean weight change of one coincidence")
+    dw_min_std: float = Field(0.3, ge=0, le=2, description="cycle-to-cycle deviation of a step, relative")
+
+    #: Names of the per-device integers, in the order in which the compiled engine gets them.
+    PARAMETERS: ClassVar[tuple[str, ...]]
+    #: How many Gaussians a device draws at birth.
+    DRAWS: ClassVar[int]
+    #: Body of ``double move(double weight, const double* parameter[], long k, double factor, bool up)``: the new
+    #: weight of device ``k``. ``round_scaled(v, s)`` is ``round_shift`` with a multiplier ``2**-s``.
+    MOVE_CPP: ClassVar[str]
+
+    def draw(self, gaussian: Callable[[int], Integers], weight_fraction: int, weight_limit: int) -> Parameters:
+        """The parameters of all devices. ``gaussian(k)`` is the k-th Gaussian word of each, ``(rows, columns)``."""
+        raise NotImplementedError
+
+    def move(self, weights: Integers, parameters: Parameters, factors: Integers, up: Integers) -> Integers:
+        """Weights after a move by ``factors`` steps (CYCLE_FRACTION_BITS), upwards where ``up``. A factor of 0
+        changes nothing. All arguments have one shape."""
+        raise NotImplementedError
+
+    def bounds(self, parameters: Parameters) -> tuple[Integers, Integers]:
+        """The lowest and highest weight of every device: where initial weights and exact updates are clipped."""
+        raise NotImplementedError

@@ -1,0 +1,83 @@
+"""`constant_step`: every coincidence moves the weight by the device's own step, up to its own bounds (PAPER 4).
+
+    w <- clip(w +- dw_min_ij^(+-) (c + dw_min_std sqrt(c) xi), -b_ij^-, b_ij^+)
+
+for c coincidences in an update cycle. Steps, up/down ratio and both bounds differ from device to device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from emulator.array.devices.base import Device, Parameters
+from emulator.fixed import (
+    CYCLE_FRACTION_BITS,
+    DRAW_FRACTION_BITS,
+    GAUSSIAN_DEVIATION,
+    RATIO_FRACTION_BITS,
+    STEP_EXTRA_BITS,
+    Integers,
+    round_shift,
+)
+
+MOVE_SHIFT = CYCLE_FRACTION_BITS + STEP_EXTRA_BITS
+
+
+class ConstantStep(Device):
+    """Parameters of the constant-step device; deviations are relative standard deviations."""
+
+    model: Literal["constant_step"] = Field("constant_step", description="device model")
+    dw_min_dtod: float = Field(0.3, ge=0, le=1, description="device-to-device deviation of dw_min, relative")
+    up_down_dtod: float = Field(0.02, ge=0, le=0.5, description="device-to-device deviation of the up/down step ratio")
+    w_max: Annotated[float, Field(gt=0, le=8)] | Literal["off"] = Field(
+        0.6, description="mean weight bound, each side, or off (the range of the word)"
+    )
+    w_max_dtod: float = Field(0.3, ge=0, le=1, description="device-to-device deviation of each bound, relative")
+
+    PARAMETERS = ("step_up", "step_down", "bound_high", "bound_low")
+    DRAWS = 4
+    MOVE_CPP = f"""
+        const double step = up ? parameter[0][k] : -parameter[1][k];
+        const double moved = weight + round_scaled(step * factor, {MOVE_SHIFT});
+        return std::min(std::max(moved, parameter[3][k]), parameter[2][k]);
+    """
+
+    def draw(self, gaussian: Callable[[int], Integers], weight_fraction: int, weight_limit: int) -> Parameters:
+        """Steps in 2**-STEP_EXTRA_BITS LSBs of the weight, bounds in LSBs; a step drawn negative is 0 (stuck)."""
+        step = np.maximum(_spread(gaussian(0), math.ldexp(self.dw_min, weight_fraction + STEP_EXTRA_BITS),
+                                  self.dw_min_dtod), 0)  # fmt: skip
+        half_ratio = _spread(gaussian(1), 2.0**RATIO_FRACTION_BITS, self.up_down_dtod / 2) - (1 << RATIO_FRACTION_BITS)
+        one = 1 << RATIO_FRACTION_BITS
+        if self.w_max == "off":
+            high = low = np.full_like(step, weight_limit)
+        else:
+            bound = math.ldexp(self.w_max, weight_fraction)
+            high = np.clip(_spread(gaussian(2), bound, self.w_max_dtod), 0, weight_limit)
+            low = np.clip(_spread(gaussian(3), bound, self.w_max_dtod), 0, weight_limit)
+        return {
+            "step_up": np.maximum(round_shift(step * (one + half_ratio), RATIO_FRACTION_BITS), 0),
+            "step_down": np.maximum(round_shift(step * (one - half_ratio), RATIO_FRACTION_BITS), 0),
+            "bound_high": high,
+            "bound_low": -low,
+        }
+
+    def move(self, weights: Integers, parameters: Parameters, factors: Integers, up: Integers) -> Integers:
+        """See the module. The product of step and factor is rounded once to the LSB of the weight."""
+        step = np.where(up, parameters["step_up"], -parameters["step_down"])
+        moved = weights + round_shift(step * factors, MOVE_SHIFT)
+        return np.clip(moved, parameters["bound_low"], parameters["bound_high"])
+
+    def bounds(self, parameters: Parameters) -> tuple[Integers, Integers]:
+        """The device's own bounds."""
+        return parameters["bound_low"], parameters["bound_high"]
+
+
+def _spread(draws: Integers, mean: float, deviation: float) -> Integers:
+    """``mean * (1 + deviation * xi)`` in integers: ``round(mean) + round_shift(xi * gain, DRAW_FRACTION_BITS)``."""
+    gain = round(math.ldexp(mean * deviation / GAUSSIAN_DEVIATION, DRAW_FRACTION_BITS))
+    return round(mean) + round_shift(draws * gain, DRAW_FRACTION_BITS)

@@ -1,0 +1,75 @@
+"""`network`: the golden machine. Forward through all stages, softmax error, and back, image by image."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.config import Config
+from emulator.errors import MachineError
+from emulator.fixed import SOFTMAX_FRACTION_BITS, Integers
+from emulator.machine import State, check_state
+from emulator.network.layers import StageModel, Trace
+from emulator.periphery.softmax import softmax_error
+
+
+def pixels_to_activations(image: NDArray[np.uint8], fraction: int) -> Integers:
+    """Pixels 0 .. 255 as 0 .. 1: ``round(pixel * 2**fraction / 255)``, halves upwards. Adds the channel axis."""
+    return ((image.astype(np.int64) << (fraction + 1)) + 255)[..., None] // 510
+
+
+class GoldenMachine:
+    """The machine that owns the truth: NumPy integers, block by block as the hardware has them."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.stages = [StageModel(stage, config.seed) for stage in config.stages]
+
+    def train(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Integers:
+        """See Machine."""
+        self._check(images)
+        if len(labels) and int(labels.max()) >= self.config.classes:
+            raise MachineError(f"label {int(labels.max())}: accepted: 0 .. {self.config.classes - 1}")
+        logits = [self._train_image(image, int(label)) for image, label in zip(images, labels, strict=True)]
+        return np.array(logits, dtype=np.int64).reshape(-1, self.config.classes)
+
+    def infer(self, images: NDArray[np.uint8]) -> Integers:
+        """See Machine."""
+        self._check(images)
+        logits = [self._forward(image)[-1].y[0] for image in images]
+        return np.array(logits, dtype=np.int64).reshape(-1, self.config.classes)
+
+    def state(self) -> State:
+        """See Machine."""
+        return {name: values for stage in self.stages for name, values in stage.tile.state().items()}
+
+    def load(self, state: State) -> None:
+        """See Machine."""
+        check_state(state, self.state())
+        for stage in self.stages:
+            stage.tile.load(state)
+
+    def _check(self, images: NDArray[np.uint8]) -> None:
+        expected = (self.config.input.height, self.config.input.width)
+        if images.shape[1:] != expected or images.dtype != np.uint8:
+            raise MachineError(f"images are {images.dtype}{list(images.shape)}: accepted: uint8 [n, {expected[0]}, {expected[1]}]")
+
+    def _forward(self, image: NDArray[np.uint8]) -> list[Trace]:
+        volume = pixels_to_activations(image, self.config.formats.activation_fraction_bits)
+        traces: list[Trace] = []
+        for stage in self.stages:
+            traces.append(stage.forward(volume))
+            volume = traces[-1].output
+        return traces
+
+    def _train_image(self, image: NDArray[np.uint8], label: int) -> Integers:
+        traces = self._forward(image)
+        logits = traces[-1].y[0]
+        sums = softmax_error(logits, label, self.stages[-1].stage.adc_fraction).reshape(1, 1, -1)
+        fraction = SOFTMAX_FRACTION_BITS
+        for stage, trace in zip(reversed(self.stages), reversed(traces), strict=True):
+            errors = stage.errors(trace, sums, fraction)
+            if stage is not self.stages[0]:
+                sums, fraction = stage.backward(errors)
+            stage.tile.update(trace.x, errors)
+        return logits

@@ -1,0 +1,14 @@
+"""`average`: the mean over the devices of a weight (multi-device mapping, PAPER section 5)."""
+
+from __future__ import annotations
+
+from emulator.fixed import AVERAGE_BITS, Integers, round_shift
+
+
+def average(total: Integers, reciprocal: int, guard_bits: int) -> Integers:
+    """``total / replication`` with ``guard_bits`` further fraction bits, by the constant
+    ``reciprocal = round(2**AVERAGE_BITS / replication)``: ``round_shift(total * reciprocal, AVERAGE_BITS - guard)``.
+
+    Exact when the replication is a power of two, else within 2**-16 relative. One device passes through unchanged.
+    """
+    return round_shift(total * reciprocal, AVERAGE_BITS - guard_bits)
