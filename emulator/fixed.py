@@ -41,8 +41,9 @@ LARGEST_EXPONENT = 40
 #: Finest resolution of a converter that is "off", and the integer bits of an output without bound.
 FINEST_CONVERTER_BITS = 14
 UNBOUNDED_INTEGER_BITS = 12
-#: Every integer on the digital path stays within this many bits, sign excluded.
-PATH_BITS = 62
+#: Every integer on the path from the ADC to the next error stays within this many bits, sign excluded, so that a
+#: float64 holds it exactly too.
+PATH_BITS = 52
 #: Products of the array are summed in float64, which is exact while every partial sum stays below this.
 EXACT_FLOAT_BITS = 53
 

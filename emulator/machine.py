@@ -85,3 +85,20 @@ def check_state(state: State, expected: State) -> None:
             raise MachineError(
                 f"state {name!r} is {given.dtype}{list(given.shape)}: accepted: {wanted.dtype}{list(wanted.shape)}"
             )
+
+
+def check_images(images: NDArray[np.uint8], config: Config) -> None:
+    """Raise MachineError unless ``images`` has the shape and type of the config's input."""
+    expected = (config.input.height, config.input.width)
+    if images.ndim != 3 or images.shape[1:] != expected or images.dtype != np.uint8:
+        raise MachineError(
+            f"images are {images.dtype}{list(images.shape)}: accepted: uint8[n, {expected[0]}, {expected[1]}]"
+        )
+
+
+def check_labels(labels: NDArray[np.uint8], count: int, config: Config) -> None:
+    """Raise MachineError unless there is one label per image, each a class of the config."""
+    if labels.shape != (count,) or labels.dtype != np.uint8:
+        raise MachineError(f"labels are {labels.dtype}{list(labels.shape)}: accepted: uint8[{count}]")
+    if count and int(labels.max()) >= config.classes:
+        raise MachineError(f"label {int(labels.max())}: accepted: 0 .. {config.classes - 1}")

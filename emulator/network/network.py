@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.config import Config
-from emulator.errors import MachineError
 from emulator.fixed import SOFTMAX_FRACTION_BITS, Integers
-from emulator.machine import State, check_state
+from emulator.machine import State, check_images, check_labels, check_state
 from emulator.network.layers import StageModel, Trace
 from emulator.periphery.softmax import softmax_error
 
@@ -27,15 +26,14 @@ class GoldenMachine:
 
     def train(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Integers:
         """See Machine."""
-        self._check(images)
-        if len(labels) and int(labels.max()) >= self.config.classes:
-            raise MachineError(f"label {int(labels.max())}: accepted: 0 .. {self.config.classes - 1}")
+        check_images(images, self.config)
+        check_labels(labels, len(images), self.config)
         logits = [self._train_image(image, int(label)) for image, label in zip(images, labels, strict=True)]
         return np.array(logits, dtype=np.int64).reshape(-1, self.config.classes)
 
     def infer(self, images: NDArray[np.uint8]) -> Integers:
         """See Machine."""
-        self._check(images)
+        check_images(images, self.config)
         logits = [self._forward(image)[-1].y[0] for image in images]
         return np.array(logits, dtype=np.int64).reshape(-1, self.config.classes)
 
@@ -48,11 +46,6 @@ class GoldenMachine:
         check_state(state, self.state())
         for stage in self.stages:
             stage.tile.load(state)
-
-    def _check(self, images: NDArray[np.uint8]) -> None:
-        expected = (self.config.input.height, self.config.input.width)
-        if images.shape[1:] != expected or images.dtype != np.uint8:
-            raise MachineError(f"images are {images.dtype}{list(images.shape)}: accepted: uint8 [n, {expected[0]}, {expected[1]}]")
 
     def _forward(self, image: NDArray[np.uint8]) -> list[Trace]:
         volume = pixels_to_activations(image, self.config.formats.activation_fraction_bits)

@@ -31,8 +31,9 @@ class Device(BaseModel):
     PARAMETERS: ClassVar[tuple[str, ...]]
     #: How many Gaussians a device draws at birth.
     DRAWS: ClassVar[int]
-    #: Body of ``double move(double weight, const double* parameter[], long k, double factor, bool up)``: the new
-    #: weight of device ``k``. ``round_scaled(v, s)`` is ``round_shift`` with a multiplier ``2**-s``.
+    #: Body of ``double move(double weight, const int32_t* parameter, double factor, bool up)``: the new weight of a
+    #: device with these parameters (in the order of PARAMETERS). ``round_scaled(v, s)`` is ``round_shift(v, s)`` on a
+    #: double that holds an integer.
     MOVE_CPP: ClassVar[str]
 
     def draw(self, gaussian: Callable[[int], Integers], weight_fraction: int, weight_limit: int) -> Parameters:

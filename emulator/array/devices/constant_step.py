@@ -42,9 +42,9 @@ class ConstantStep(Device):
     PARAMETERS = ("step_up", "step_down", "bound_high", "bound_low")
     DRAWS = 4
     MOVE_CPP = f"""
-        const double step = up ? parameter[0][k] : -parameter[1][k];
+        const double step = up ? parameter[0] : -parameter[1];
         const double moved = weight + round_scaled(step * factor, {MOVE_SHIFT});
-        return std::min(std::max(moved, parameter[3][k]), parameter[2][k]);
+        return std::min(std::max(moved, double(parameter[3])), double(parameter[2]));
     """
 
     def draw(self, gaussian: Callable[[int], Integers], weight_fraction: int, weight_limit: int) -> Parameters:

@@ -1,0 +1,230 @@
+"""The command line: train, compare, show and vectors. Errors of the user are one line on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from emulator.config import load
+from emulator.errors import CrosspointError
+from emulator.machine import MACHINES
+
+# Commands import what they need when they run: the compiled engine and matplotlib take seconds to load.
+
+DEFAULT_CONFIG = "lenet-bl1-um"
+ERROR_EXIT = 2  # 1 is the answer "not bit-exact"
+INTERRUPTED_EXIT = 130
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def config_options(command: Command) -> Command:
+    """``--config``, ``--set`` and ``--seed``."""
+    options = (
+        click.option("--config", "config_source", default=DEFAULT_CONFIG, show_default=True, metavar="NAME|FILE.toml",
+                     help="Preset, or a config file."),
+        click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE",
+                     help="Any field of the config, such as layers.K1.array.replication=4. Repeatable."),
+        click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the config's."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def data_options(command: Command) -> Command:
+    """``--data`` and ``--data-dir``."""
+    options = (
+        click.option("--data", default="digits", show_default=True, metavar="NAME|FOLDER",
+                     help="digits, mnist, fashion-mnist, or a folder of idx files."),
+        click.option("--data-dir", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to look for data."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+def commands() -> None:
+    """Neural-network training on emulated resistive cross-point arrays."""
+
+
+@commands.command()
+@config_options
+@click.option("--machine", "machine_name", type=click.Choice(list(MACHINES)), default="fast", show_default=True)
+@data_options
+@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True)
+@click.option("--train-limit", type=click.IntRange(min=1), metavar="N", help="Only the first N training images.")
+@click.option("--test-limit", type=click.IntRange(min=1), metavar="N", help="Only the first N test images.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
+              help="For checkpoint, log and report.  [default: runs/CONFIG-MACHINE-DATA[-seedN]]")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
+@click.option("--checkpoint-every", type=click.IntRange(min=1), default=10_000, show_default=True, metavar="IMAGES")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def train(
+    config_source: str,
+    assignments: tuple[str, ...],
+    seed: int | None,
+    machine_name: str,
+    data: str,
+    data_dir: Path | None,
+    epochs: int,
+    train_limit: int | None,
+    test_limit: int | None,
+    out: Path | None,
+    resume: bool,
+    checkpoint_every: int,
+    quiet: bool,
+) -> int:
+    """Train a network; writes checkpoint.npz, log.jsonl and report.html."""
+    from emulator.training.datasets import load_dataset
+    from emulator.training.loop import run_training
+
+    config = load(config_source, assignments, seed)
+    if out is None:
+        suffix = "" if seed is None else f"-seed{seed}"
+        out = Path("runs") / f"{_file_name(config.name)}-{machine_name}-{_file_name(Path(data).name)}{suffix}"
+    dataset = load_dataset(
+        data,
+        height=config.input.height,
+        width=config.input.width,
+        classes=config.classes,
+        data_dir=data_dir,
+        train_limit=train_limit,
+        test_limit=test_limit,
+        echo=_note,
+    )
+    outcome = run_training(
+        config,
+        machine_name,
+        dataset,
+        epochs=epochs,
+        out=out,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        quiet=quiet,
+    )
+    return outcome.exit_code
+
+
+@commands.command()
+@click.option("--machines", default="golden,fast", show_default=True, metavar="A,B[,C...]",
+              help=f"Two or more of {', '.join(MACHINES)}.")  # fmt: skip
+@config_options
+@click.option("--images", "image_count", type=click.IntRange(min=1), default=100, show_default=True, metavar="N")
+@data_options
+def compare(
+    machines: str,
+    config_source: str,
+    assignments: tuple[str, ...],
+    seed: int | None,
+    image_count: int,
+    data: str,
+    data_dir: Path | None,
+) -> int:
+    """Train the same images on several machines and compare every bit; exit code 1 if one differs."""
+    from emulator.compare import compare_machines, weight_count
+    from emulator.training.datasets import load_dataset
+    from emulator.training.order import first_images
+
+    names = [name.strip() for name in machines.split(",")]
+    unknown = [name for name in names if name not in MACHINES]
+    if unknown or len(names) < 2:
+        raise click.UsageError(f"--machines {machines!r}: accepted: two or more of {', '.join(MACHINES)}, with commas")
+    config = load(config_source, assignments, seed)
+    dataset = load_dataset(
+        data,
+        height=config.input.height,
+        width=config.input.width,
+        classes=config.classes,
+        data_dir=data_dir,
+        echo=_note,
+    )
+    chosen = first_images(config.seed, len(dataset.train_images), image_count)
+    difference = compare_machines(config, names, dataset.train_images[chosen], dataset.train_labels[chosen])
+    if difference is not None:
+        click.echo(difference)
+        return 1
+    click.echo(f"bit-exact: {weight_count(config)} weights, {image_count} images")
+    return 0
+
+
+@commands.command()
+@config_options
+def show(config_source: str, assignments: tuple[str, ...], seed: int | None) -> None:
+    """The resolved config, and what it amounts to: array sizes, gains, memory."""
+    from emulator.show import describe
+
+    click.echo(describe(load(config_source, assignments, seed)), nl=False)
+
+
+@commands.command()
+@click.argument("block")
+@click.option("--count", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="FOLDER")
+def vectors(block: str, count: int, seed: int, out: Path) -> None:
+    """Stimulus and expected response of a BLOCK, as .npz and $readmemh files."""
+    from emulator.vectors import BLOCKS, write_vectors
+
+    if block not in BLOCKS:
+        raise click.UsageError(f"block {block!r}: unknown; accepted: {', '.join(BLOCKS)}")
+    for path in write_vectors(block, count, seed, out):
+        click.echo(path)
+
+
+def _note(message: str) -> None:
+    """A line that is no part of a command's answer."""
+    click.echo(message, err=True)
+
+
+def _file_name(name: str) -> str:
+    """A name as part of a folder's name: without path separators and the like."""
+    return "".join(character if character.isalnum() or character in "-_." else "_" for character in name)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code of the process. Whatever a user can cause is one line on stderr."""
+    try:
+        result = commands.main(args=arguments, prog_name="python -m emulator", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except BrokenPipeError:
+        # The reader of stdout is gone. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR_EXIT
+    except click.UsageError as error:
+        return _fail(error.format_message().removesuffix(".") + _accepted(error))
+    except click.ClickException as error:
+        return _fail(error.format_message().removesuffix("."))
+    except CrosspointError as error:
+        return _fail(str(error))
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{place}{error.strerror or error}; accepted: a readable, writable place with room")
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED_EXIT
+
+
+def _accepted(error: click.UsageError) -> str:
+    """For a missing or unknown command or option, those that there are; other messages say it themselves."""
+    context = error.ctx
+    if context is None:
+        return ""
+    if isinstance(context.command, click.Group):
+        return f"; accepted: {', '.join(sorted(context.command.commands))}"
+    if isinstance(error, click.NoSuchOption):
+        options = [name for parameter in context.command.params for name in parameter.opts if name.startswith("--")]
+        return f"; accepted: {', '.join(options)}"
+    return ""
+
+
+def _fail(message: str) -> int:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return ERROR_EXIT

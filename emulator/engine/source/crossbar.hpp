@@ -1,0 +1,170 @@
+// The emulated array (array/crossbar.py): weights in both orders, so that either direction of reading is contiguous.
+#pragma once
+
+#include <vector>
+
+#include "description.hpp"
+#include "generators.hpp"
+#include "matrix.hpp"
+
+namespace crosspoint {
+
+// One line that fires in an update cycle.
+struct FiredLine {
+    std::int32_t line;
+    std::uint32_t noise_word;
+    std::uint64_t pulses;  // bit s: fires in slot s
+    bool negative;
+};
+
+// The lines of one side that fire in a cycle, as arrays, so that loops over them vectorise.
+struct FiredLines {
+    std::vector<std::int32_t> line;
+    std::vector<std::uint32_t> noise_word;
+    std::vector<std::uint64_t> pulses;
+    std::vector<std::uint8_t> negative;
+    long count = 0;
+
+    explicit FiredLines(long lines) : line(lines), noise_word(lines), pulses(lines), negative(lines) {}
+    void add(long which, std::uint64_t trains, bool is_negative) {
+        line[count] = std::int32_t(which);
+        pulses[count] = trains;
+        negative[count] = is_negative;
+        ++count;
+    }
+};
+
+class Crossbar {
+public:
+    Crossbar(const StageDescription& d, const Constants& constants)
+        : rows(d.physical_rows()),
+          columns(d.physical_columns()),
+          row_stride(round_up(rows, PANEL)),
+          column_stride(round_up(columns, PANEL)),
+          weights(rows * column_stride),
+          transposed(columns * row_stride),
+          parameters(rows * columns * d.device_parameters),
+          low(rows * columns),
+          high(rows * columns),
+          feedback(d.taps, d.generator_width),
+          row_noise(rows),
+          column_noise(columns),
+          d_(d),
+          constants_(constants),
+          factor_(columns) {}
+
+    const long rows, columns;
+    const long row_stride, column_stride;
+    Buffer<double> weights;     // [row][column]
+    Buffer<double> transposed;  // [column][row]
+    Buffer<std::int32_t> parameters;
+    Buffer<double> low, high;
+    const Feedback feedback;
+    Generators row_noise, column_noise;
+
+    void set_weight(long row, long column, double weight) {
+        weights[row * column_stride + column] = weight;
+        transposed[column * row_stride + row] = weight;
+    }
+
+    // Add read noise to analog sums in place and convert them; returns how many outputs saturate.
+    long sense(double* sums, Generators& noise, const ReadDescription& read) const {
+        const double gain = double(read.noise_gain), limit = double(read.limit);
+        const double scale = power_of_two(d_.adc_shift);
+        auto* outputs = reinterpret_cast<F64x8*>(sums);
+        U64x8* states = noise.lanes();
+        I64x8 saturated = {};
+        const long vectors = noise.vectors(), last = vectors - 1;
+        for (long v = 0; v < vectors; ++v) {
+            F64x8 value = outputs[v];
+            if (read.noise_gain) {
+                states[v] = feedback.advance(states[v]);
+                value += gain * gaussian(states[v]);
+            }
+            const F64x8 code = least(floor_of(least(magnitude(value) * scale + 0.5, limit + 1)), limit);
+            I64x8 full = code >= limit;
+            if (v == last) full &= tail_mask(noise.lines);
+            saturated -= full;
+            outputs[v] = with_sign_of(code, value);
+        }
+        long count = 0;
+        for (long k = 0; k < LANES; ++k) count += saturated[k];
+        return count;
+    }
+
+    // One update cycle: draw every line's noise word, then move the devices of all fired rows and columns.
+    template <class Device>
+    void pulse(FiredLines& fired_rows, FiredLines& fired_columns, std::int64_t& coincidences) {
+        draw(row_noise, fired_rows);
+        draw(column_noise, fired_columns);
+        if (fired_columns.count == 0) return;
+        for (long q = 0; q < fired_rows.count; ++q) {
+            const FiredLine row{fired_rows.line[q], fired_rows.noise_word[q], fired_rows.pulses[q],
+                                bool(fired_rows.negative[q])};
+            coincidences += find_factors(row, fired_columns);
+            move_row<Device>(row, fired_columns);
+        }
+    }
+
+private:
+    static I64x8 tail_mask(long lines) {
+        I64x8 mask = {};
+        for (long k = 0; k < LANES; ++k) mask[k] = (lines - 1) % LANES >= k ? -1 : 0;
+        return mask;
+    }
+
+    void draw(Generators& noise, FiredLines& fired) const {
+        if (!d_.cycle_noise) return;
+        U64x8* states = noise.lanes();
+        for (long v = 0; v < noise.vectors(); ++v) states[v] = feedback.advance(states[v]);
+        for (long q = 0; q < fired.count; ++q)
+            fired.noise_word[q] = std::uint32_t(noise.state[fired.line[q]] & WORD_MASK);
+    }
+
+    // cycle_factor of array/noise.py for every fired column; returns the coincidences.
+    long find_factors(const FiredLine& row, const FiredLines& fired) {
+        const long count = fired.count;
+        const int fraction = int(constants_.cycle_fraction_bits), draw_fraction = int(constants_.draw_fraction_bits);
+        const int half = 1 << (draw_fraction - 1);
+        const std::uint32_t* words = fired.noise_word.data();
+        const std::uint64_t* pulses = fired.pulses.data();
+        const std::int64_t* gains = d_.cycle_gains;
+        std::int32_t* factors = factor_.data();
+        if (d_.desired_bl == 1) {
+            const int gain = int(gains[1]);
+            for (long q = 0; q < count; ++q) {
+                const int noise = gaussian(mix(row.noise_word ^ words[q])) * gain;
+                factors[q] = (1 << fraction) + ((noise + half - (noise < 0)) >> draw_fraction);
+            }
+            return count;
+        }
+        long total = 0;
+        for (long q = 0; q < count; ++q) {
+            const int coincidences = std::popcount(row.pulses & pulses[q]);
+            const int noise = gaussian(mix(row.noise_word ^ words[q])) * int(gains[coincidences]);
+            factors[q] = (coincidences << fraction) + ((noise + half - (noise < 0)) >> draw_fraction);
+            total += coincidences;
+        }
+        return total;
+    }
+
+    template <class Device>
+    void move_row(const FiredLine& row, const FiredLines& fired) {
+        const std::int32_t* parameter = parameters.data() + long(row.line) * columns * d_.device_parameters;
+        double* row_weights = weights.data() + long(row.line) * column_stride;
+        double* column_weights = transposed.data() + row.line;
+        for (long q = 0; q < fired.count; ++q) {
+            const long column = fired.line[q];
+            const double moved = Device::move(row_weights[column], parameter + column * Device::PARAMETERS,
+                                              double(factor_[q]), row.negative == bool(fired.negative[q]));
+            row_weights[column] = moved;
+            column_weights[column * row_stride] = moved;
+        }
+    }
+
+    const StageDescription& d_;
+    const Constants& constants_;
+    Buffer<std::int32_t> factor_;
+};
+
+}  // namespace crosspoint

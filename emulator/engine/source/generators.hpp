@@ -1,0 +1,69 @@
+// One LFSR per line (periphery/lfsr.py), Gaussian words and device mixing (array/noise.py).
+#pragma once
+
+#include "arithmetic.hpp"
+
+namespace crosspoint {
+
+constexpr int WORD_BITS = 24;
+constexpr std::uint64_t WORD_MASK = (1u << WORD_BITS) - 1;
+
+struct Feedback {
+    int shifts[4];  // tap - WORD_BITS
+    std::uint64_t state_mask;
+
+    Feedback(const std::int64_t* taps, long width) : state_mask(width == 64 ? ~0ull : (1ull << width) - 1) {
+        for (int k = 0; k < 4; ++k) shifts[k] = int(taps[k]) - WORD_BITS;
+    }
+
+    U64x8 advance(U64x8 state) const {
+        const U64x8 word =
+            (state >> shifts[0]) ^ (state >> shifts[1]) ^ (state >> shifts[2]) ^ (state >> shifts[3]);
+        return ((state << WORD_BITS) | (word & WORD_MASK)) & state_mask;
+    }
+};
+
+// The generators of one side of an array, padded to whole vectors; the padding draws too and is never looked at.
+struct Generators {
+    Buffer<std::uint64_t> state;
+    long lines;
+
+    explicit Generators(long lines) : state(round_up(lines, LANES)), lines(lines) {}
+    long vectors() const { return state.size() / LANES; }
+    U64x8* lanes() { return reinterpret_cast<U64x8*>(state.data()); }
+};
+
+// xi of eight drawn words: twice (256 (ones - 8) + fill) - 255.
+inline F64x8 gaussian(U64x8 state) {
+    U64x8 ones = (state >> 8) & 0xFFFF;
+    ones = ones - ((ones >> 1) & 0x5555);
+    ones = (ones & 0x3333) + ((ones >> 2) & 0x3333);
+    ones = (ones + (ones >> 4)) & 0x0F0F;
+    ones = (ones + (ones >> 8)) & 0x1F;
+    const U64x8 fill = state & 0xFF;
+    return to_double((ones << 9) + (fill << 1)) - (8 * 512 + 255.0);
+}
+
+inline int gaussian(std::uint32_t word) {
+    return 2 * (256 * (std::popcount(word >> 8) - 8) + int(word & 0xFF)) - 255;
+}
+
+// Five Feistel rounds on 12-bit halves. A half is kept twice, side by side, so that a rotation is one shift.
+inline std::uint32_t mix(std::uint32_t word) {
+    std::uint32_t left = word >> 12, right = word & 0xFFF;
+    for (int round = 0; round < 5; ++round) {
+        const std::uint32_t twice = left | left << 12;
+        const std::uint32_t next = (right ^ ((twice >> 11) & (twice >> 7)) ^ (twice >> 10)) & 0xFFF;
+        right = left;
+        left = next;
+    }
+    return left << 12 | right;
+}
+
+// The word that line k of `sharing` lines on one generator sees.
+inline std::uint64_t shared_word(std::uint64_t word, long place, long sharing) {
+    const int rotation = int(place * (WORD_BITS / sharing));
+    return (word << rotation | word >> (WORD_BITS - rotation)) & WORD_MASK;
+}
+
+}  // namespace crosspoint

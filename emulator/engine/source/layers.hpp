@@ -1,0 +1,137 @@
+// What surrounds a tile (network/layers.py): patches, activation, pooling and the way back.
+#pragma once
+
+#include "tile.hpp"
+
+namespace crosspoint {
+
+class Layer {
+public:
+    Layer(const StageDescription& description, const Constants& constants)
+        : d(description),
+          tile(d, constants),
+          output((d.output_height >> d.pooled) * (d.output_width >> d.pooled) * d.rows),
+          y(d.positions, d.rows),
+          constants_(constants),
+          x_(d.positions, d.columns),
+          delta_(d.positions, d.rows),
+          z_(d.positions, d.columns),
+          activations_(d.positions * d.rows),
+          where_(output.size()) {
+        if (d.bias)
+            for (long t = 0; t < d.positions; ++t) x_.row(t)[d.columns - 1] = one();
+    }
+
+    const StageDescription d;
+    Tile tile;
+    Buffer<double> output;  // activations after pooling, (height, width, rows)
+    Matrix y;
+
+    void forward(const double* volume) {
+        gather(volume);
+        tile.forward(x_, y);
+        activate(d.pooled ? activations_.data() : output.data());
+        if (d.pooled) pool();
+    }
+
+    // Sums standing for s * 2^-fraction, at this layer's output, become errors of its array: shared exponent,
+    // derivative, and back through the pooling.
+    void take_errors(const double* sums, long fraction) {
+        const long count = output.size();
+        const double largest = largest_magnitude(sums, count);
+        const long shift = bit_length(std::uint64_t(largest)) - d.error_magnitude_bits;
+        exponent_ = std::min<long>(std::max<long>(fraction - shift, 0), constants_.largest_exponent);
+        const double factor = power_of_two(fraction - exponent_);
+        const double limit = std::ldexp(1.0, int(d.error_magnitude_bits)) - 1;
+        const double unit = power_of_two(d.activation_fraction);
+        if (d.pooled) std::fill_n(delta_.data.data(), delta_.data.size(), 0.0);
+        for (long k = 0; k < count; ++k) {
+            const double mantissa = std::copysign(std::min(std::fabs(round_by(sums[k], factor)), limit), sums[k]);
+            const double a = output[k];
+            const double slope = d.activation == TANH ? one() - round_by(a * a, unit) : one();
+            const double delta = round_by(mantissa * slope, unit);
+            delta_.row(position_of(k))[k % d.rows] = delta;
+        }
+    }
+
+    // Errors of the layer's input volume; returns their fraction bits.
+    long backward(double* volume) {
+        const long fraction = tile.backward(delta_, exponent_, z_);
+        if (!d.convolutional) {
+            std::copy_n(z_.row(0), d.height * d.width * d.channels, volume);
+            return fraction;
+        }
+        std::fill_n(volume, d.height * d.width * d.channels, 0.0);
+        const long run = d.kernel * d.channels;
+        for (long t = 0; t < d.positions; ++t)
+            for (long row = 0; row < d.kernel; ++row) {
+                double* place = volume + corner(t) + row * d.width * d.channels;
+                const double* part = z_.row(t) + row * run;
+                for (long k = 0; k < run; ++k) place[k] += part[k];
+            }
+        return fraction;
+    }
+
+    void update() { tile.update(x_, delta_, exponent_); }
+
+private:
+    double one() const { return std::ldexp(1.0, int(d.activation_fraction)); }
+
+    // Where the patch of position t begins in the input volume.
+    long corner(long t) const { return (t / d.output_width * d.width + t % d.output_width) * d.channels; }
+
+    void gather(const double* volume) {
+        if (!d.convolutional) {
+            std::copy_n(volume, d.height * d.width * d.channels, x_.row(0));
+            return;
+        }
+        const long run = d.kernel * d.channels;
+        for (long t = 0; t < d.positions; ++t)
+            for (long row = 0; row < d.kernel; ++row)
+                std::copy_n(volume + corner(t) + row * d.width * d.channels, run, x_.row(t) + row * run);
+    }
+
+    void activate(double* values) const {
+        const double limit = std::ldexp(1.0, int(d.activation_magnitude_bits)) - 1;
+        const double factor = power_of_two(d.adc_fraction - d.activation_fraction);
+        for (long t = 0; t < d.positions; ++t)
+            for (long i = 0; i < d.rows; ++i) {
+                const double v = y.row(t)[i];
+                if (d.activation == TANH) {
+                    const double address = std::min(std::fabs(v), double(d.tanh_entries - 1));
+                    values[t * d.rows + i] = std::copysign(double(d.tanh_table[long(address)]), v);
+                } else {
+                    const double rounded = std::min(std::fabs(round_by(v, factor)), limit);
+                    values[t * d.rows + i] = std::copysign(rounded, v);
+                }
+            }
+    }
+
+    // 2 x 2 maxima; remembers the position in the array's output that each came from.
+    void pool() {
+        const long height = d.output_height / 2, width = d.output_width / 2;
+        for (long row = 0; row < height; ++row)
+            for (long column = 0; column < width; ++column)
+                for (long i = 0; i < d.rows; ++i) {
+                    const long first = 2 * row * d.output_width + 2 * column;
+                    const long candidates[4] = {first, first + 1, first + d.output_width, first + d.output_width + 1};
+                    long best = candidates[0];
+                    for (long k = 1; k < 4; ++k)
+                        if (activations_[candidates[k] * d.rows + i] > activations_[best * d.rows + i])
+                            best = candidates[k];
+                    const long k = (row * width + column) * d.rows + i;
+                    output[k] = activations_[best * d.rows + i];
+                    where_[k] = std::int32_t(best);
+                }
+    }
+
+    long position_of(long k) const { return d.pooled ? where_[k] : k / d.rows; }
+
+    const Constants& constants_;
+    Matrix x_, delta_, z_;
+    Buffer<double> activations_;
+    Buffer<std::int32_t> where_;
+    long exponent_ = 0;
+};
+
+}  // namespace crosspoint

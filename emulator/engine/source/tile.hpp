@@ -1,0 +1,271 @@
+// One array with its periphery (network/tile.py): forward, backward and update of all positions of an image.
+#pragma once
+
+#include "crossbar.hpp"
+#include "devices.hpp"
+#include "periphery.hpp"
+
+namespace crosspoint {
+
+// Vectors of an image, one a row, padded to whole panels with zeros.
+struct Matrix {
+    long rows, columns, stride;
+    Buffer<double> data;
+
+    Matrix(long rows, long columns)
+        : rows(rows), columns(columns), stride(round_up(columns, PANEL)), data(rows * stride) {}
+    double* row(long k) { return data.data() + k * stride; }
+    const double* row(long k) const { return data.data() + k * stride; }
+};
+
+class Tile {
+public:
+    Tile(const StageDescription& d, const Constants& constants)
+        : crossbar(d, constants),
+          row_pulse((d.physical_rows() + d.generator_sharing - 1) / d.generator_sharing),
+          column_pulse((d.physical_columns() + d.generator_sharing - 1) / d.generator_sharing),
+          counters{},
+          d_(d),
+          constants_(constants),
+          x_codes_(d.positions, d.columns),
+          delta_codes_(d.positions, d.rows),
+          forward_sums_(d.positions, d.physical_rows()),
+          backward_sums_(d.positions, d.physical_columns()),
+          summed_weights_(d.replicate_rows ? d.rows * crossbar.column_stride : d.columns * crossbar.row_stride),
+          scalings_(d.positions),
+          row_trains_(round_up(d.physical_rows(), LANES)),
+          column_trains_(round_up(d.physical_columns(), LANES)),
+          thresholds_(round_up(std::max(d.physical_rows(), d.physical_columns()), PANEL)),
+          fired_rows_(d.physical_rows()),
+          fired_columns_(d.physical_columns()) {}
+
+    Crossbar crossbar;
+    Generators row_pulse, column_pulse;
+    Counters counters;
+
+    // y = W x at the ADC's LSB, (positions, rows).
+    void forward(const Matrix& x, Matrix& y) {
+        const long fraction = read(
+            {d_.forward, counters.forward_reads, counters.forward_repeats, counters.forward_saturations, x,
+             d_.activation_fraction, d_.activation_magnitude_bits, x_codes_, forward_sums_, !d_.replicate_rows,
+             crossbar.transposed.data(), crossbar.row_stride, d_.columns, crossbar.row_noise},
+            y);
+        const double factor = power_of_two(fraction - d_.adc_fraction);
+        if (factor == 1) return;
+        for (long t = 0; t < y.rows; ++t)
+            for (long i = 0; i < y.columns; ++i) y.row(t)[i] = round_by(y.row(t)[i], factor);
+    }
+
+    // z = W^T delta, (positions, columns); returns the fraction bits of z.
+    long backward(const Matrix& delta, long exponent, Matrix& z) {
+        return read({d_.backward, counters.backward_reads, counters.backward_repeats, counters.backward_saturations,
+                     delta, exponent, d_.error_magnitude_bits, delta_codes_, backward_sums_, bool(d_.replicate_rows),
+                     crossbar.weights.data(), crossbar.column_stride, d_.rows, crossbar.column_noise},
+                    z);
+    }
+
+    // W <- W + eta delta x^T.
+    void update(const Matrix& x, const Matrix& delta, long exponent) {
+        if (d_.exact_update)
+            update_exactly(x, delta, exponent);
+        else
+            with_device_model(d_.device_model, [&](auto model) {
+                for (long t = 0; t < d_.positions; ++t) update_cycle<decltype(model)>(x.row(t), delta.row(t), exponent);
+            });
+        counters.update_cycles += d_.positions;
+    }
+
+private:
+    struct Reading {
+        const ReadDescription& read;
+        std::int64_t &reads, &repeats, &saturations;
+        const Matrix& vectors;
+        long fraction, magnitude_bits;
+        Matrix& codes;
+        Matrix& sums;
+        bool drive_replicated;
+        const double* weights;  // [driven line][sensed line]
+        long stride, driven;    // stride of weights; logical driven lines
+        Generators& noise;
+    };
+
+    long read(Reading r, Matrix& outputs) {
+        if (r.drive_replicated && d_.replication > 1) r.weights = sum_replicas(r);
+        for (long t = 0; t < d_.positions; ++t) {
+            const double* vector = r.vectors.row(t);
+            const bool needs_maximum = r.read.noise_management == EXACT || r.read.noise_management == POWER_OF_TWO;
+            const auto maximum = needs_maximum ? std::int64_t(largest_magnitude(vector, r.vectors.stride)) : 0;
+            scalings_[t] = noise_management(r.read, maximum, r.fraction, r.magnitude_bits, d_.dac_fraction,
+                                            constants_.reciprocal_guard_bits);
+            drive(vector, scalings_[t].gain, r.codes.row(t), r.codes.stride);
+        }
+        product(r.codes.row(0), r.codes.stride, r.weights, r.stride, r.sums.row(0), r.sums.stride, d_.positions,
+                r.sums.columns, r.driven);
+        for (long t = 0; t < d_.positions; ++t) {
+            const double rescale = read_until_bounded(r, t);
+            collect(r, t, scalings_[t].scale, rescale, outputs.row(t));
+        }
+        return d_.adc_fraction + d_.average_guard_bits + scalings_[0].fraction;
+    }
+
+    // DAC codes: round(v * gain), saturated to full range.
+    void drive(const double* vector, double gain, double* codes, long count) const {
+        const double full_range = std::ldexp(1.0, int(d_.dac_fraction));
+        const auto* values = reinterpret_cast<const F64x8*>(vector);
+        auto* driven = reinterpret_cast<F64x8*>(codes);
+        for (long v = 0; v < count / LANES; ++v) {
+            const F64x8 size = least(magnitude(values[v]) * gain + 0.5, full_range + 0.5);
+            driven[v] = with_sign_of(floor_of(size), values[v]);
+        }
+    }
+
+    // Sense position t; while an output saturates and the limit allows, halve the input and read again.
+    // Returns the factor 2^halvings.
+    double read_until_bounded(Reading& r, long t) {
+        double rescale = 1;
+        for (long halvings = 0;; ++halvings) {
+            const long saturated = crossbar.sense(r.sums.row(t), r.noise, r.read);
+            ++r.reads;
+            if (saturated == 0 || halvings == r.read.bound_management) {
+                r.saturations += saturated;
+                return rescale;
+            }
+            ++r.repeats;
+            rescale *= 2;
+            drive(r.vectors.row(t), scalings_[t].gain / rescale, r.codes.row(t), r.codes.stride);
+            product(r.codes.row(t), r.codes.stride, r.weights, r.stride, r.sums.row(t), r.sums.stride, 1,
+                    r.sums.columns, r.driven);
+        }
+    }
+
+    // Mean over replicas, and the scale of the input taken back.
+    void collect(const Reading& r, long t, double scale, double rescale, double* outputs) const {
+        const double* codes = r.sums.row(t);
+        if (d_.replication == 1) {
+            const double factor = scale * rescale;
+            for (long i = 0; i < r.sums.columns; ++i) outputs[i] = codes[i] * factor;
+            return;
+        }
+        const long copies = r.drive_replicated ? 1 : d_.replication;
+        const long lines = r.sums.columns / copies;
+        const double reciprocal = double(d_.average_reciprocal) * rescale;
+        const double factor = power_of_two(constants_.average_bits - d_.average_guard_bits);
+        for (long i = 0; i < lines; ++i) {
+            double total = 0;
+            for (long copy = 0; copy < copies; ++copy) total += codes[copy * lines + i];
+            outputs[i] = round_by(total * reciprocal, factor) * scale;
+        }
+    }
+
+    // Driving all replicas of a line with one code reads the sum of their weights.
+    const double* sum_replicas(const Reading& r) {
+        const long count = r.driven * r.stride;
+        std::copy_n(r.weights, count, summed_weights_.data());
+        for (long copy = 1; copy < d_.replication; ++copy) {
+            const double* weights = r.weights + copy * count;
+            for (long k = 0; k < count; ++k) summed_weights_[k] += weights[k];
+        }
+        return summed_weights_.data();
+    }
+
+    template <class Device>
+    void update_cycle(const double* x, const double* delta, long exponent) {
+        const auto x_max = std::int64_t(largest_magnitude(x, round_up(d_.columns, PANEL)));
+        const auto delta_max = std::int64_t(largest_magnitude(delta, round_up(d_.rows, PANEL)));
+        const PulseGains gains = update_management(d_, x_max, delta_max, exponent, constants_.gain_bits);
+        const long row_copies = d_.replicate_rows ? d_.replication : 1;
+        const long column_copies = d_.replicate_rows ? 1 : d_.replication;
+        counters.row_pulses += fire(delta, d_.rows, row_copies, gains.delta, row_pulse, row_trains_, fired_rows_);
+        counters.column_pulses += fire(x, d_.columns, column_copies, gains.x, column_pulse, column_trains_, fired_columns_);
+        crossbar.pulse<Device>(fired_rows_, fired_columns_, counters.coincidences);
+    }
+
+    // The pulse generators of one side in one update cycle; returns the number of pulses.
+    long fire(const double* vector, long lines, long copies, double gain, Generators& generators,
+              Buffer<std::uint64_t>& trains, FiredLines& fired) {
+        find_thresholds(vector, lines, copies, gain);
+        if (d_.generator_sharing == 1)
+            fire_own(generators, trains);
+        else
+            fire_shared(generators, trains, lines * copies);
+        long pulses = 0;
+        fired.count = 0;
+        for (long copy = 0, line = 0; copy < copies; ++copy)
+            for (long i = 0; i < lines; ++i, ++line)
+                if (trains[line]) {
+                    pulses += std::popcount(trains[line]);
+                    fired.add(line, trains[line], vector[i] < 0);
+                }
+        return pulses;
+    }
+
+    // Probability words brought to the width of drawn words: a line fires when the drawn word is below.
+    void find_thresholds(const double* vector, long lines, long copies, double gain) {
+        const double one = std::ldexp(1.0, int(d_.probability_bits));
+        const int places = int(WORD_BITS - d_.probability_bits);
+        const auto* values = reinterpret_cast<const F64x8*>(vector);
+        auto* thresholds = reinterpret_cast<U64x8*>(thresholds_.data());
+        for (long v = 0; v < (lines + LANES - 1) / LANES; ++v)
+            thresholds[v] = to_integer(floor_of(least(magnitude(values[v]) * gain + 0.5, one))) << places;
+        for (long copy = 1; copy < copies; ++copy)
+            std::copy_n(thresholds_.data(), lines, thresholds_.data() + copy * lines);
+    }
+
+    void fire_own(Generators& generators, Buffer<std::uint64_t>& trains) const {
+        const Feedback& feedback = crossbar.feedback;
+        const auto* thresholds = reinterpret_cast<const U64x8*>(thresholds_.data());
+        auto* pulses = reinterpret_cast<U64x8*>(trains.data());
+        U64x8* states = generators.lanes();
+        for (long v = 0; v < generators.vectors(); ++v) {
+            U64x8 state = states[v], train = {};
+            for (long slot = 0; slot < d_.desired_bl; ++slot) {
+                state = feedback.advance(state);
+                train |= (U64x8)((state & WORD_MASK) < thresholds[v]) & (1ull << slot);
+            }
+            states[v] = state;
+            pulses[v] = train;
+        }
+    }
+
+    void fire_shared(Generators& generators, Buffer<std::uint64_t>& trains, long lines) const {
+        U64x8* states = generators.lanes();
+        std::fill_n(trains.data(), lines, 0);
+        for (long slot = 0; slot < d_.desired_bl; ++slot) {
+            for (long v = 0; v < generators.vectors(); ++v) states[v] = crossbar.feedback.advance(states[v]);
+            for (long line = 0; line < lines; ++line) {
+                const std::uint64_t own = generators.state[line / d_.generator_sharing] & WORD_MASK;
+                const std::uint64_t word = shared_word(own, line % d_.generator_sharing, d_.generator_sharing);
+                trains[line] |= std::uint64_t(word < thresholds_[line]) << slot;
+            }
+        }
+    }
+
+    // FP-baseline: the sum of outer products over all positions, times eta, rounded and clipped once.
+    void update_exactly(const Matrix& x, const Matrix& delta, long exponent) {
+        Matrix rows(d_.rows, d_.positions), sums(d_.rows, d_.columns);
+        for (long t = 0; t < d_.positions; ++t)
+            for (long i = 0; i < d_.rows; ++i) rows.row(i)[t] = delta.row(t)[i];
+        product(rows.row(0), rows.stride, x.row(0), x.stride, sums.row(0), sums.stride, d_.rows, d_.columns,
+                d_.positions);
+        const long shift = exponent + d_.activation_fraction + d_.rate_gain.shift - d_.weight_fraction;
+        for (long row = 0; row < crossbar.rows; ++row)
+            for (long column = 0; column < crossbar.columns; ++column) {
+                const auto sum = std::int64_t(sums.row(row % d_.rows)[column % d_.columns]);
+                const double moved = crossbar.weights[row * crossbar.column_stride + column] +
+                                     double(round_shift(sum * d_.rate_gain.mantissa, shift));
+                const long device = row * crossbar.columns + column;
+                crossbar.set_weight(row, column,
+                                    std::min(std::max(moved, crossbar.low[device]), crossbar.high[device]));
+            }
+    }
+
+    const StageDescription& d_;
+    const Constants& constants_;
+    Matrix x_codes_, delta_codes_, forward_sums_, backward_sums_;
+    Buffer<double> summed_weights_;
+    std::vector<InputScaling> scalings_;
+    Buffer<std::uint64_t> row_trains_, column_trains_, thresholds_;
+    FiredLines fired_rows_, fired_columns_;
+};
+
+}  // namespace crosspoint

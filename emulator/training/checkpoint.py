@@ -1,0 +1,167 @@
+"""The checkpoint of a run: one file that holds everything needed to go on with the same bits.
+
+``checkpoint.npz`` is an ordinary NumPy archive: ``header`` (JSON text) and one array ``state/NAME`` per array of the
+machine's state. Its archive comment is the SHA-256 of every byte before that comment, so it is checked as a whole
+before anything in it is believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from emulator.config import Config
+from emulator.errors import CheckpointError
+from emulator.machine import State
+from emulator.training.atomic import write_atomically
+from emulator.training.datasets import Dataset
+from emulator.training.log import EpochRecord
+
+FORMAT_VERSION = 1
+_DIGEST_LENGTH = hashlib.sha256().digest_size * 2  # as hexadecimal digits
+
+
+class Header(BaseModel):
+    """What a checkpoint says about itself and its run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: int
+    machine: str
+    config_digest: str
+    config: dict[str, Any]
+    data_name: str
+    train_images: int
+    test_images: int
+    data_fingerprint: str
+    epochs_done: int  # whole epochs, test included
+    image: int  # training images done of the next epoch
+    epoch_errors: int  # wrong answers among them
+    epoch_seconds: float  # spent on them
+    epoch_start_counters: dict[str, dict[str, int]]  # before them
+    records: list[EpochRecord]  # of the whole epochs
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A header and the machine's state at that moment."""
+
+    header: Header
+    state: State
+
+
+def machine_family(machine: str) -> str:
+    """Machines of one family hold the same bits and may go on from each other's checkpoints."""
+    return machine if machine == "reference" else "bit-exact"
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """SHA-256 of the images and labels of a data set, shapes included."""
+    digest = hashlib.sha256()
+    for array in (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Replace ``path`` in one step. Raises CheckpointError if it cannot be written; the old file is then intact."""
+    arrays = {f"state/{name}": array for name, array in checkpoint.state.items()}
+    arrays["header"] = np.frombuffer(checkpoint.header.model_dump_json().encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
+        archive.comment = b"0" * _DIGEST_LENGTH
+    contents = buffer.getvalue()[:-_DIGEST_LENGTH]
+    try:
+        write_atomically(path, contents + hashlib.sha256(contents).hexdigest().encode())
+    except OSError as error:
+        raise CheckpointError(
+            f"checkpoint {str(path)!r}: cannot be written: {error.strerror}; accepted: a writable folder with room"
+        ) from error
+
+
+def load_checkpoint(path: Path, config: Config, machine: str, dataset: Dataset) -> Checkpoint:
+    """The checkpoint at ``path``, if it is whole and belongs to this config, family of machines and data set.
+
+    Raises CheckpointError otherwise. Nothing of a checkpoint that fails any check is handed out.
+    """
+    checkpoint = _read(path)
+    header = checkpoint.header
+    if header.config_digest != config.digest:
+        difference = _first_difference(header.config, config.model_dump(mode="json"))
+        raise CheckpointError(f"checkpoint {str(path)!r}: of another config: {difference}")
+    if machine_family(header.machine) != machine_family(machine):
+        raise CheckpointError(
+            f"checkpoint {str(path)!r}: of machine {header.machine!r}, which {machine!r} does not share bits with; "
+            f"accepted: the same machine, or both among golden, fast, rtl, board"
+        )
+    if header.data_fingerprint != fingerprint(dataset):
+        raise CheckpointError(
+            f"checkpoint {str(path)!r}: of other data, {header.data_name!r} with {header.train_images} training and "
+            f"{header.test_images} test images; accepted: the same images, not {dataset.name!r} with "
+            f"{len(dataset.train_images)} and {len(dataset.test_images)}"
+        )
+    return checkpoint
+
+
+def _read(path: Path) -> Checkpoint:
+    """The contents, checked to be whole but not yet to belong to any run."""
+    try:
+        contents = path.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"checkpoint {str(path)!r}: missing; accepted: a run to resume") from error
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {str(path)!r}: cannot be read: {error.strerror}") from error
+    body, stored = contents[:-_DIGEST_LENGTH], contents[-_DIGEST_LENGTH:]
+    if not body or hashlib.sha256(body).hexdigest().encode() != stored:
+        raise CheckpointError(
+            f"checkpoint {str(path)!r}: {len(contents)} bytes whose SHA-256 does not fit: truncated, damaged or not a "
+            f"checkpoint; accepted: a whole file written by train"
+        )
+    # The bytes are those that were written, but perhaps by another version of this program.
+    try:
+        with zipfile.ZipFile(io.BytesIO(contents)) as archive:
+            arrays = {
+                name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
+                for name in archive.namelist()
+            }
+        text = arrays.pop("header").tobytes()
+        version = json.loads(text)["version"]
+        if version != FORMAT_VERSION:
+            raise CheckpointError(f"checkpoint {str(path)!r}: format version {version!r}; accepted: {FORMAT_VERSION}")
+        header = Header.model_validate_json(text)
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, ValidationError) as error:
+        raise CheckpointError(
+            f"checkpoint {str(path)!r}: not in the format of this program; accepted: a file written by train"
+        ) from error
+    return Checkpoint(header, {name.removeprefix("state/"): array for name, array in arrays.items()})
+
+
+def _first_difference(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """The first field in which two resolved configs differ, with both values."""
+    before, after = _flatten(then), _flatten(now)
+    for place in [*before, *(place for place in after if place not in before)]:
+        if place not in ("name", "description") and before.get(place) != after.get(place):
+            return f"{place} = {before.get(place)!r}; accepted: the same, not {after.get(place)!r}"
+    return "layers in another order; accepted: the same order"
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat.update(_flatten(value, f"{prefix}.{key}" if prefix else key))
+    return flat
