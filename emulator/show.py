@@ -57,9 +57,7 @@ def _without(tree: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
 
 def _toml(tree: dict[str, Any], path: tuple[str, ...]) -> str:
     """The plain values of a table, then the tables in it, each under its own heading."""
-    plain = "".join(
-        f"{_key(key)} = {_value(value)}\n" for key, value in tree.items() if not isinstance(value, dict)
-    )
+    plain = "".join(f"{_key(key)} = {_value(value)}\n" for key, value in tree.items() if not isinstance(value, dict))
     heading = f"\n[{'.'.join(_key(step) for step in path)}]\n" if path and plain else ""
     tables = (_toml(value, (*path, key)) for key, value in tree.items() if isinstance(value, dict))
     return heading + plain + "".join(tables)

@@ -338,6 +338,7 @@ def _svg(draw: Callable[[Axes], None], identity: str, label: str, width: float, 
     with matplotlib.rc_context(
         {
             "svg.fonttype": "none",  # text stays text
+            "text.parse_math": False,  # a layer may be called anything
             "svg.hashsalt": identity,
             "font.size": 10.0,
             "text.color": _INK,
@@ -362,8 +363,9 @@ def _svg(draw: Callable[[Axes], None], identity: str, label: str, width: float, 
     svg = svg[svg.index("<svg ") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     # As wide as the page has room for; on a narrow one scrolled, rather than unreadably small.
-    opening = rf'<svg viewBox="\1" role="img" aria-label="{escape(label)}" style="min-width:{60 * width:.0f}px">'
-    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', opening, svg, count=1)
+    opening = f'role="img" aria-label="{escape(label)}" style="min-width:{60 * width:.0f}px"'
+    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', lambda found: f"<svg {found[1]} {opening}>", svg, count=1)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # the same in every plot, and nothing refers to them
     for stand_in, name in ((_INK, "ink"), (_FAINT, "faint")):
         svg = svg.replace(stand_in, f"var(--{name})")
     for index, stand_in in enumerate(_SERIES_STAND_INS):

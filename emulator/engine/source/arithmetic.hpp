@@ -8,6 +8,10 @@
 #include <cstdlib>
 #include <memory>
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 namespace crosspoint {
 
 // Eight lanes: one AVX-512 register, or two of AVX2. GCC lowers them to whatever the machine has.
@@ -74,7 +78,31 @@ inline F64x8 least(F64x8 value, double limit) {
     return (F64x8)(((I64x8)value & inside) | ((I64x8)(F64x8{} + limit) & ~inside));
 }
 
-// The same on 64-bit integers, for the few products wider than a double.
+// The ones among the lowest 16 bits of each lane.
+inline U64x8 ones_of_16(U64x8 value) {
+#ifdef __AVX512VPOPCNTDQ__
+    return (U64x8)_mm512_popcnt_epi64((__m512i)(value & 0xFFFF));
+#else
+    value &= 0xFFFF;
+    value = value - ((value >> 1) & 0x5555);
+    value = (value & 0x3333) + ((value >> 2) & 0x3333);
+    value = (value + (value >> 4)) & 0x0F0F;
+    return (value + (value >> 8)) & 0x1F;
+#endif
+}
+
+// Bit k is set if lane k is not zero.
+inline unsigned nonzero_lanes(U64x8 value) {
+#ifdef __AVX512F__
+    return _mm512_test_epi64_mask((__m512i)value, (__m512i)value);
+#else
+    unsigned lanes = 0;
+    for (long k = 0; k < LANES; ++k) lanes |= unsigned(value[k] != 0) << k;
+    return lanes;
+#endif
+}
+
+// round_shift on 64-bit integers, for the few products wider than a double.
 inline std::int64_t round_shift(std::int64_t value, long shift) {
     if (shift <= 0) return std::int64_t(std::uint64_t(value) << -shift);
     if (shift > 62) return 0;
@@ -91,10 +119,18 @@ inline std::int64_t square_root(std::int64_t value) {
     return root;
 }
 
+// max |v|; `count` is a multiple of LANES.
 inline double largest_magnitude(const double* values, long count) {
-    double largest = 0;
-    for (long k = 0; k < count; ++k) largest = std::max(largest, std::fabs(values[k]));
-    return largest;
+    const auto* vectors = reinterpret_cast<const F64x8*>(values);
+    F64x8 largest = {};
+    for (long v = 0; v < count / LANES; ++v) {
+        const F64x8 size = magnitude(vectors[v]);
+        const I64x8 more = size > largest;
+        largest = (F64x8)(((I64x8)size & more) | ((I64x8)largest & ~more));
+    }
+    double result = 0;
+    for (long k = 0; k < LANES; ++k) result = std::max(result, largest[k]);
+    return result;
 }
 
 }  // namespace crosspoint

@@ -1,4 +1,5 @@
-// The emulated array (array/crossbar.py): weights in both orders, so that either direction of reading is contiguous.
+// The emulated array (array/crossbar.py). Weights lie column by column for forward reads; where backward reads need
+// them row by row, a second copy is kept.
 #pragma once
 
 #include <vector>
@@ -25,7 +26,9 @@ struct FiredLines {
     std::vector<std::uint8_t> negative;
     long count = 0;
 
+    // One place more than lines, because add() writes before it knows.
     explicit FiredLines(long lines) : line(lines), noise_word(lines), pulses(lines), negative(lines) {}
+
     void add(long which, std::uint64_t trains, bool is_negative) {
         line[count] = std::int32_t(which);
         pulses[count] = trains;
@@ -36,13 +39,14 @@ struct FiredLines {
 
 class Crossbar {
 public:
-    Crossbar(const StageDescription& d, const Constants& constants)
-        : rows(d.physical_rows()),
+    Crossbar(const StageDescription& d, const Constants& constants, bool keeps_rows)
+        : keeps_rows(keeps_rows),
+          rows(d.physical_rows()),
           columns(d.physical_columns()),
           row_stride(round_up(rows, PANEL)),
           column_stride(round_up(columns, PANEL)),
-          weights(rows * column_stride),
-          transposed(columns * row_stride),
+          by_column(columns * row_stride),
+          by_row(keeps_rows ? rows * column_stride : 0),
           parameters(rows * columns * d.device_parameters),
           low(rows * columns),
           high(rows * columns),
@@ -53,19 +57,21 @@ public:
           constants_(constants),
           factor_(columns) {}
 
+    const bool keeps_rows;
     const long rows, columns;
     const long row_stride, column_stride;
-    Buffer<double> weights;     // [row][column]
-    Buffer<double> transposed;  // [column][row]
+    Buffer<double> by_column;  // weights, [column][row]
+    Buffer<double> by_row;     // [row][column]
     Buffer<std::int32_t> parameters;
     Buffer<double> low, high;
     const Feedback feedback;
     Generators row_noise, column_noise;
 
     void set_weight(long row, long column, double weight) {
-        weights[row * column_stride + column] = weight;
-        transposed[column * row_stride + row] = weight;
+        by_column[column * row_stride + row] = weight;
+        if (keeps_rows) by_row[row * column_stride + column] = weight;
     }
+    double weight(long row, long column) const { return by_column[column * row_stride + row]; }
 
     // Add read noise to analog sums in place and convert them; returns how many outputs saturate.
     long sense(double* sums, Generators& noise, const ReadDescription& read) const {
@@ -92,18 +98,28 @@ public:
         return count;
     }
 
-    // One update cycle: draw every line's noise word, then move the devices of all fired rows and columns.
+    // Every update cycle draws a noise word for every line, pulses or not.
+    void draw_cycle_noise() {
+        if (!d_.cycle_noise) return;
+        for (Generators* noise : {&row_noise, &column_noise}) {
+            U64x8* states = noise->lanes();
+            for (long v = 0; v < noise->vectors(); ++v) states[v] = feedback.advance(states[v]);
+        }
+    }
+
+    // Move the devices of all fired rows and columns; returns the number of coincidences.
     template <class Device>
-    void pulse(FiredLines& fired_rows, FiredLines& fired_columns, std::int64_t& coincidences) {
-        draw(row_noise, fired_rows);
-        draw(column_noise, fired_columns);
-        if (fired_columns.count == 0) return;
+    long pulse(FiredLines& fired_rows, FiredLines& fired_columns) {
+        take_noise_words(row_noise, fired_rows);
+        take_noise_words(column_noise, fired_columns);
+        long coincidences = 0;
         for (long q = 0; q < fired_rows.count; ++q) {
             const FiredLine row{fired_rows.line[q], fired_rows.noise_word[q], fired_rows.pulses[q],
                                 bool(fired_rows.negative[q])};
             coincidences += find_factors(row, fired_columns);
             move_row<Device>(row, fired_columns);
         }
+        return coincidences;
     }
 
 private:
@@ -113,10 +129,7 @@ private:
         return mask;
     }
 
-    void draw(Generators& noise, FiredLines& fired) const {
-        if (!d_.cycle_noise) return;
-        U64x8* states = noise.lanes();
-        for (long v = 0; v < noise.vectors(); ++v) states[v] = feedback.advance(states[v]);
+    static void take_noise_words(const Generators& noise, FiredLines& fired) {
         for (long q = 0; q < fired.count; ++q)
             fired.noise_word[q] = std::uint32_t(noise.state[fired.line[q]] & WORD_MASK);
     }
@@ -150,15 +163,19 @@ private:
 
     template <class Device>
     void move_row(const FiredLine& row, const FiredLines& fired) {
-        const std::int32_t* parameter = parameters.data() + long(row.line) * columns * d_.device_parameters;
-        double* row_weights = weights.data() + long(row.line) * column_stride;
-        double* column_weights = transposed.data() + row.line;
+        const std::int32_t* const parameter = parameters.data() + long(row.line) * columns * Device::PARAMETERS;
+        double* const weights = by_column.data() + row.line;
+        double* const copy = keeps_rows ? by_row.data() + long(row.line) * column_stride : nullptr;
+        const std::int32_t* const lines = fired.line.data();
+        const std::uint8_t* const negative = fired.negative.data();
+        const std::int32_t* const factors = factor_.data();
+        const std::uint8_t row_negative = row.negative;
         for (long q = 0; q < fired.count; ++q) {
-            const long column = fired.line[q];
-            const double moved = Device::move(row_weights[column], parameter + column * Device::PARAMETERS,
-                                              double(factor_[q]), row.negative == bool(fired.negative[q]));
-            row_weights[column] = moved;
-            column_weights[column * row_stride] = moved;
+            const long column = lines[q];
+            double& weight = weights[column * row_stride];
+            weight = Device::move(weight, parameter + column * Device::PARAMETERS, double(factors[q]),
+                                  row_negative == negative[q]);
+            if (copy) copy[column] = weight;
         }
     }
 

@@ -35,11 +35,7 @@ struct Generators {
 
 // xi of eight drawn words: twice (256 (ones - 8) + fill) - 255.
 inline F64x8 gaussian(U64x8 state) {
-    U64x8 ones = (state >> 8) & 0xFFFF;
-    ones = ones - ((ones >> 1) & 0x5555);
-    ones = (ones & 0x3333) + ((ones >> 2) & 0x3333);
-    ones = (ones + (ones >> 4)) & 0x0F0F;
-    ones = (ones + (ones >> 8)) & 0x1F;
+    const U64x8 ones = ones_of_16(state >> 8);
     const U64x8 fill = state & 0xFF;
     return to_double((ones << 9) + (fill << 1)) - (8 * 512 + 255.0);
 }

@@ -7,9 +7,9 @@ namespace crosspoint {
 
 class Layer {
 public:
-    Layer(const StageDescription& description, const Constants& constants)
+    Layer(const StageDescription& description, const Constants& constants, bool first)
         : d(description),
-          tile(d, constants),
+          tile(d, constants, !first),
           output((d.output_height >> d.pooled) * (d.output_width >> d.pooled) * d.rows),
           y(d.positions, d.rows),
           constants_(constants),
@@ -34,11 +34,11 @@ public:
         if (d.pooled) pool();
     }
 
-    // Sums standing for s * 2^-fraction, at this layer's output, become errors of its array: shared exponent,
+    // Sums standing for s * 2^-fraction, at this layer's output (zeros up to a whole vector), become errors of its array: shared exponent,
     // derivative, and back through the pooling.
     void take_errors(const double* sums, long fraction) {
         const long count = output.size();
-        const double largest = largest_magnitude(sums, count);
+        const double largest = largest_magnitude(sums, round_up(count, LANES));
         const long shift = bit_length(std::uint64_t(largest)) - d.error_magnitude_bits;
         exponent_ = std::min<long>(std::max<long>(fraction - shift, 0), constants_.largest_exponent);
         const double factor = power_of_two(fraction - exponent_);
@@ -54,14 +54,13 @@ public:
         }
     }
 
-    // Errors of the layer's input volume; returns their fraction bits.
+    // Errors of the layer's input volume, added to zeros; returns their fraction bits.
     long backward(double* volume) {
         const long fraction = tile.backward(delta_, exponent_, z_);
         if (!d.convolutional) {
             std::copy_n(z_.row(0), d.height * d.width * d.channels, volume);
             return fraction;
         }
-        std::fill_n(volume, d.height * d.width * d.channels, 0.0);
         const long run = d.kernel * d.channels;
         for (long t = 0; t < d.positions; ++t)
             for (long row = 0; row < d.kernel; ++row) {

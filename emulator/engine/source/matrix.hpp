@@ -27,15 +27,24 @@ inline void product_block(const double* a, long a_stride, const double* b, long 
     }
 }
 
-// c[m][n] = sum_k a[m][k] b[k][n]; columns of b and c are padded to whole panels.
+// c[m][n] = sum_k a[m][k] b[k][n]; columns of b and c are padded to whole panels. With many rows, a panel of b is
+// first packed side by side in `packed` (depth * PANEL), because its rows lie pages apart.
 inline void product(const double* a, long a_stride, const double* b, long b_stride, double* c, long c_stride, long rows,
-                    long columns, long depth) {
+                    long columns, long depth, double* packed) {
+    constexpr long MANY = 16;
     for (long n = 0; n < columns; n += PANEL) {
+        const double* panel = b + n;
+        long stride = b_stride;
+        if (rows >= MANY) {
+            for (long k = 0; k < depth; ++k) std::copy_n(panel + k * b_stride, PANEL, packed + k * PANEL);
+            panel = packed;
+            stride = PANEL;
+        }
         long m = 0;
         for (; m + 4 <= rows; m += 4)
-            product_block<4>(a + m * a_stride, a_stride, b + n, b_stride, c + m * c_stride + n, c_stride, depth);
+            product_block<4>(a + m * a_stride, a_stride, panel, stride, c + m * c_stride + n, c_stride, depth);
         for (; m < rows; ++m)
-            product_block<1>(a + m * a_stride, a_stride, b + n, b_stride, c + m * c_stride + n, c_stride, depth);
+            product_block<1>(a + m * a_stride, a_stride, panel, stride, c + m * c_stride + n, c_stride, depth);
     }
 }
 

@@ -10,14 +10,14 @@ namespace crosspoint {
 class Network {
 public:
     Network(const StageDescription* stages, long count, const Constants& constants) : constants_(constants) {
-        for (long k = 0; k < count; ++k) layers.push_back(std::make_unique<Layer>(stages[k], constants_));
+        for (long k = 0; k < count; ++k) layers.push_back(std::make_unique<Layer>(stages[k], constants_, k == 0));
         const auto& first = layers.front()->d;
         pixels_ = first.height * first.width;
         image_.resize(pixels_);
         long largest = layers.back()->d.rows;
         for (const auto& layer : layers)
             largest = std::max<long>({largest, layer->d.height * layer->d.width * layer->d.channels});
-        errors_.resize(largest);
+        errors_.resize(round_up(largest, LANES));
     }
 
     std::vector<std::unique_ptr<Layer>> layers;
@@ -38,7 +38,10 @@ public:
         long fraction = softmax_errors(logits, label);
         for (std::size_t k = layers.size(); k-- > 0;) {
             layers[k]->take_errors(errors_.data(), fraction);
-            if (k > 0) fraction = layers[k]->backward(errors_.data());
+            if (k > 0) {
+                std::fill_n(errors_.data(), errors_.size(), 0.0);
+                fraction = layers[k]->backward(errors_.data());
+            }
             layers[k]->update();
         }
     }
@@ -53,6 +56,7 @@ private:
         const std::int64_t largest = *std::max_element(logits, logits + count);
         std::vector<std::int64_t> powers(count);
         std::int64_t total = 0, others = 0;
+        std::fill_n(errors_.data(), errors_.size(), 0.0);
         for (long k = 0; k < count; ++k) {
             const std::int64_t distance = largest - logits[k];
             if (distance < constants_.exponential_range << fraction) {
@@ -128,7 +132,7 @@ void crosspoint_save(Network* network, std::int64_t stage, const StageState* sta
     for (long row = 0; row < crossbar.rows; ++row)
         for (long column = 0; column < crossbar.columns; ++column)
             state->weights[row * crossbar.columns + column] =
-                std::int32_t(crossbar.weights[row * crossbar.column_stride + column]);
+                std::int32_t(crossbar.weight(row, column));
     const auto save = [](const Generators& from, std::uint64_t* to) { std::copy_n(from.state.data(), from.lines, to); };
     save(tile.row_pulse, state->row_pulse);
     save(tile.column_pulse, state->column_pulse);

@@ -20,8 +20,9 @@ struct Matrix {
 
 class Tile {
 public:
-    Tile(const StageDescription& d, const Constants& constants)
-        : crossbar(d, constants),
+    // Backward reads drive the rows; replicated rows are driven alike and read through the sum of their weights.
+    Tile(const StageDescription& d, const Constants& constants, bool reads_backward)
+        : crossbar(d, constants, reads_backward && !(d.replicate_rows && d.replication > 1)),
           row_pulse((d.physical_rows() + d.generator_sharing - 1) / d.generator_sharing),
           column_pulse((d.physical_columns() + d.generator_sharing - 1) / d.generator_sharing),
           counters{},
@@ -32,6 +33,7 @@ public:
           forward_sums_(d.positions, d.physical_rows()),
           backward_sums_(d.positions, d.physical_columns()),
           summed_weights_(d.replicate_rows ? d.rows * crossbar.column_stride : d.columns * crossbar.row_stride),
+          packed_(PANEL * std::max(d.columns, d.rows)),
           scalings_(d.positions),
           row_trains_(round_up(d.physical_rows(), LANES)),
           column_trains_(round_up(d.physical_columns(), LANES)),
@@ -48,7 +50,7 @@ public:
         const long fraction = read(
             {d_.forward, counters.forward_reads, counters.forward_repeats, counters.forward_saturations, x,
              d_.activation_fraction, d_.activation_magnitude_bits, x_codes_, forward_sums_, !d_.replicate_rows,
-             crossbar.transposed.data(), crossbar.row_stride, d_.columns, crossbar.row_noise},
+             crossbar.by_column.data(), crossbar.row_stride, d_.columns, crossbar.row_noise},
             y);
         const double factor = power_of_two(fraction - d_.adc_fraction);
         if (factor == 1) return;
@@ -60,7 +62,7 @@ public:
     long backward(const Matrix& delta, long exponent, Matrix& z) {
         return read({d_.backward, counters.backward_reads, counters.backward_repeats, counters.backward_saturations,
                      delta, exponent, d_.error_magnitude_bits, delta_codes_, backward_sums_, bool(d_.replicate_rows),
-                     crossbar.weights.data(), crossbar.column_stride, d_.rows, crossbar.column_noise},
+                     crossbar.by_row.data(), crossbar.column_stride, d_.rows, crossbar.column_noise},
                     z);
     }
 
@@ -90,7 +92,7 @@ private:
     };
 
     long read(Reading r, Matrix& outputs) {
-        if (r.drive_replicated && d_.replication > 1) r.weights = sum_replicas(r);
+        if (r.drive_replicated && d_.replication > 1) r.weights = d_.replicate_rows ? sum_rows() : sum_columns();
         for (long t = 0; t < d_.positions; ++t) {
             const double* vector = r.vectors.row(t);
             const bool needs_maximum = r.read.noise_management == EXACT || r.read.noise_management == POWER_OF_TWO;
@@ -100,7 +102,7 @@ private:
             drive(vector, scalings_[t].gain, r.codes.row(t), r.codes.stride);
         }
         product(r.codes.row(0), r.codes.stride, r.weights, r.stride, r.sums.row(0), r.sums.stride, d_.positions,
-                r.sums.columns, r.driven);
+                r.sums.columns, r.driven, packed_.data());
         for (long t = 0; t < d_.positions; ++t) {
             const double rescale = read_until_bounded(r, t);
             collect(r, t, scalings_[t].scale, rescale, outputs.row(t));
@@ -134,7 +136,7 @@ private:
             rescale *= 2;
             drive(r.vectors.row(t), scalings_[t].gain / rescale, r.codes.row(t), r.codes.stride);
             product(r.codes.row(t), r.codes.stride, r.weights, r.stride, r.sums.row(t), r.sums.stride, 1,
-                    r.sums.columns, r.driven);
+                    r.sums.columns, r.driven, packed_.data());
         }
     }
 
@@ -157,14 +159,25 @@ private:
         }
     }
 
-    // Driving all replicas of a line with one code reads the sum of their weights.
-    const double* sum_replicas(const Reading& r) {
-        const long count = r.driven * r.stride;
-        std::copy_n(r.weights, count, summed_weights_.data());
-        for (long copy = 1; copy < d_.replication; ++copy) {
-            const double* weights = r.weights + copy * count;
-            for (long k = 0; k < count; ++k) summed_weights_[k] += weights[k];
+    // Driving all replicas of a line with one code reads the sum of their weights: [row][physical column].
+    const double* sum_rows() {
+        for (long column = 0; column < d_.columns; ++column) {
+            const double* weights = crossbar.by_column.data() + column * crossbar.row_stride;
+            for (long row = 0; row < d_.rows; ++row) {
+                double sum = 0;
+                for (long copy = 0; copy < d_.replication; ++copy) sum += weights[copy * d_.rows + row];
+                summed_weights_[row * crossbar.column_stride + column] = sum;
+            }
         }
+        return summed_weights_.data();
+    }
+
+    // The same for replicated columns: [column][physical row].
+    const double* sum_columns() {
+        const long count = d_.columns * crossbar.row_stride;
+        std::copy_n(crossbar.by_column.data(), count, summed_weights_.data());
+        for (long copy = 1; copy < d_.replication; ++copy)
+            for (long k = 0; k < count; ++k) summed_weights_[k] += crossbar.by_column[copy * count + k];
         return summed_weights_.data();
     }
 
@@ -175,28 +188,39 @@ private:
         const PulseGains gains = update_management(d_, x_max, delta_max, exponent, constants_.gain_bits);
         const long row_copies = d_.replicate_rows ? d_.replication : 1;
         const long column_copies = d_.replicate_rows ? 1 : d_.replication;
-        counters.row_pulses += fire(delta, d_.rows, row_copies, gains.delta, row_pulse, row_trains_, fired_rows_);
-        counters.column_pulses += fire(x, d_.columns, column_copies, gains.x, column_pulse, column_trains_, fired_columns_);
-        crossbar.pulse<Device>(fired_rows_, fired_columns_, counters.coincidences);
+        const long row_pulses = fire(delta, d_.rows, row_copies, gains.delta, row_pulse, row_trains_);
+        const long column_pulses = fire(x, d_.columns, column_copies, gains.x, column_pulse, column_trains_);
+        counters.row_pulses += row_pulses;
+        counters.column_pulses += column_pulses;
+        crossbar.draw_cycle_noise();
+        if (row_pulses == 0 || column_pulses == 0) return;
+        list_fired(delta, d_.rows, row_copies, row_trains_, fired_rows_);
+        list_fired(x, d_.columns, column_copies, column_trains_, fired_columns_);
+        counters.coincidences += crossbar.pulse<Device>(fired_rows_, fired_columns_);
     }
 
     // The pulse generators of one side in one update cycle; returns the number of pulses.
     long fire(const double* vector, long lines, long copies, double gain, Generators& generators,
-              Buffer<std::uint64_t>& trains, FiredLines& fired) {
+              Buffer<std::uint64_t>& trains) {
         find_thresholds(vector, lines, copies, gain);
         if (d_.generator_sharing == 1)
             fire_own(generators, trains);
         else
             fire_shared(generators, trains, lines * copies);
         long pulses = 0;
-        fired.count = 0;
-        for (long copy = 0, line = 0; copy < copies; ++copy)
-            for (long i = 0; i < lines; ++i, ++line)
-                if (trains[line]) {
-                    pulses += std::popcount(trains[line]);
-                    fired.add(line, trains[line], vector[i] < 0);
-                }
+        for (long line = 0; line < lines * copies; ++line) pulses += std::popcount(trains[line]);
         return pulses;
+    }
+
+    static void list_fired(const double* vector, long lines, long copies, const Buffer<std::uint64_t>& trains,
+                           FiredLines& fired) {
+        const auto* vectors = reinterpret_cast<const U64x8*>(trains.data());
+        fired.count = 0;
+        for (long first = 0; first < lines * copies; first += LANES)
+            for (unsigned lanes = nonzero_lanes(vectors[first / LANES]); lanes; lanes &= lanes - 1) {
+                const long line = first + std::countr_zero(lanes);
+                if (line < lines * copies) fired.add(line, trains[line], vector[copies == 1 ? line : line % lines] < 0);
+            }
     }
 
     // Probability words brought to the width of drawn words: a line fires when the drawn word is below.
@@ -212,19 +236,25 @@ private:
     }
 
     void fire_own(Generators& generators, Buffer<std::uint64_t>& trains) const {
-        const Feedback& feedback = crossbar.feedback;
         const auto* thresholds = reinterpret_cast<const U64x8*>(thresholds_.data());
         auto* pulses = reinterpret_cast<U64x8*>(trains.data());
         U64x8* states = generators.lanes();
-        for (long v = 0; v < generators.vectors(); ++v) {
-            U64x8 state = states[v], train = {};
-            for (long slot = 0; slot < d_.desired_bl; ++slot) {
-                state = feedback.advance(state);
-                train |= (U64x8)((state & WORD_MASK) < thresholds[v]) & (1ull << slot);
+        long v = 0;
+        for (; v + 4 <= generators.vectors(); v += 4) fire_vectors<4>(states + v, thresholds + v, pulses + v);
+        for (; v < generators.vectors(); ++v) fire_vectors<1>(states + v, thresholds + v, pulses + v);
+    }
+
+    // COUNT vectors side by side, because each draw of a generator waits for its last.
+    template <int COUNT>
+    void fire_vectors(U64x8* states, const U64x8* thresholds, U64x8* pulses) const {
+        U64x8 state[COUNT], train[COUNT] = {};
+        for (int k = 0; k < COUNT; ++k) state[k] = states[k];
+        for (long slot = 0; slot < d_.desired_bl; ++slot)
+            for (int k = 0; k < COUNT; ++k) {
+                state[k] = crossbar.feedback.advance(state[k]);
+                train[k] |= (U64x8)((state[k] & WORD_MASK) < thresholds[k]) & (1ull << slot);
             }
-            states[v] = state;
-            pulses[v] = train;
-        }
+        for (int k = 0; k < COUNT; ++k) states[k] = state[k], pulses[k] = train[k];
     }
 
     void fire_shared(Generators& generators, Buffer<std::uint64_t>& trains, long lines) const {
@@ -243,15 +273,16 @@ private:
     // FP-baseline: the sum of outer products over all positions, times eta, rounded and clipped once.
     void update_exactly(const Matrix& x, const Matrix& delta, long exponent) {
         Matrix rows(d_.rows, d_.positions), sums(d_.rows, d_.columns);
+        Buffer<double> packed(PANEL * d_.positions);
         for (long t = 0; t < d_.positions; ++t)
             for (long i = 0; i < d_.rows; ++i) rows.row(i)[t] = delta.row(t)[i];
         product(rows.row(0), rows.stride, x.row(0), x.stride, sums.row(0), sums.stride, d_.rows, d_.columns,
-                d_.positions);
+                d_.positions, packed.data());
         const long shift = exponent + d_.activation_fraction + d_.rate_gain.shift - d_.weight_fraction;
         for (long row = 0; row < crossbar.rows; ++row)
             for (long column = 0; column < crossbar.columns; ++column) {
                 const auto sum = std::int64_t(sums.row(row % d_.rows)[column % d_.columns]);
-                const double moved = crossbar.weights[row * crossbar.column_stride + column] +
+                const double moved = crossbar.weight(row, column) +
                                      double(round_shift(sum * d_.rate_gain.mantissa, shift));
                 const long device = row * crossbar.columns + column;
                 crossbar.set_weight(row, column,
@@ -262,7 +293,7 @@ private:
     const StageDescription& d_;
     const Constants& constants_;
     Matrix x_codes_, delta_codes_, forward_sums_, backward_sums_;
-    Buffer<double> summed_weights_;
+    Buffer<double> summed_weights_, packed_;
     std::vector<InputScaling> scalings_;
     Buffer<std::uint64_t> row_trains_, column_trains_, thresholds_;
     FiredLines fired_rows_, fired_columns_;
