@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulator.array.devices import Device
-from emulator.array.noise import cycle_factor, device_gaussian, gaussian
+from emulator.array.noise import cycle_factor, device_gaussian, gaussian, mix
 from emulator.config import ReadQuantities, Stage
 from emulator.fixed import WORD_BITS, Integers, matrix_product, round_shift, saturate
 from emulator.periphery.lfsr import Lfsr, Words
@@ -88,30 +88,39 @@ class Crossbar:
 
         Device (i, j) moves once per cycle, by its c coincidences: up if the signs of row and column agree.
         """
-        cycles = len(rows.pulses)
-        row_words, column_words = self._draw_cycle_noise(cycles)
-        gains = np.array(self.stage.cycle_gains, dtype=np.int64)
-        row_fired, column_fired = rows.pulses.any(axis=1), columns.pulses.any(axis=1)
-        total = 0
-        for cycle in np.flatnonzero(row_fired.any(axis=1) & column_fired.any(axis=1)):
-            i = np.flatnonzero(row_fired[cycle])
-            j = np.flatnonzero(column_fired[cycle])
-            block = np.ix_(i, j)
-            counts = matrix_product(rows.pulses[cycle][:, i].T, columns.pulses[cycle][:, j])
-            draws = device_gaussian(row_words[cycle, i], column_words[cycle, j]) if row_words.size else 0 * counts
-            up = rows.negative[cycle, i][:, None] == columns.negative[cycle, j][None, :]
-            self.weights[block] = self.device.move(
-                self.weights[block],
-                {name: values[block] for name, values in self.parameters.items()},
-                cycle_factor(counts, draws, gains),
-                up,
-            )
-            total += int(counts.sum())
-        return total
+        row_words, column_words = self._draw_cycle_noise(len(rows.pulses))
+        row_trains, column_trains = _pack(rows.pulses), _pack(columns.pulses)
+        # One move for every device and cycle with coincidences, in the order of the cycles.
+        cycle, i = np.nonzero(row_trains)
+        place, j = np.nonzero(column_trains[cycle])
+        cycle, i = cycle[place], i[place]
+        counts = np.bitwise_count(row_trains[cycle, i] & column_trains[cycle, j]).astype(np.int64)
+        draws = gaussian(mix(row_words[cycle, i] ^ column_words[cycle, j]))
+        factors = cycle_factor(counts, draws, np.array(self.stage.cycle_gains, dtype=np.int64))
+        up = rows.negative[cycle, i] == columns.negative[cycle, j]
+        self._move(i * self.weights.shape[1] + j, factors, up)
+        return int(counts.sum())
+
+    def _move(self, device: Integers, factors: Integers, up: Flags) -> None:
+        """Moves of devices (row-major indices) in order. Devices do not depend on each other, so the first moves of
+        all are done at once, then the second ones, and so on."""
+        order = np.argsort(device, kind="stable")
+        device, factors, up = device[order], factors[order], up[order]
+        starts = np.flatnonzero(np.diff(device, prepend=-1))
+        counts = np.diff(starts, append=len(device))
+        weights = self.weights.ravel()
+        parameters = {name: values.ravel() for name, values in self.parameters.items()}
+        for nth in range(int(counts.max(initial=0))):
+            move = starts[counts > nth] + nth
+            moving = device[move]
+            own = {name: values[moving] for name, values in parameters.items()}
+            weights[moving] = self.device.move(weights[moving], own, factors[move], up[move])
+        self.weights = weights.reshape(self.weights.shape)
 
     def _draw_cycle_noise(self, cycles: int) -> tuple[Integers, Integers]:
+        """Noise words of every row and column for every cycle; zeros, and nothing drawn, without cycle noise."""
         if not self.stage.cycle_noise:
-            return np.zeros((0, 0), dtype=np.int64), np.zeros((0, 0), dtype=np.int64)
+            return tuple(np.zeros((cycles, len(noise)), dtype=np.int64) for noise in (self.row_noise, self.column_noise))
         row_history = self.generator.sequence(self.row_noise, cycles)
         column_history = self.generator.sequence(self.column_noise, cycles)
         self.row_noise, self.column_noise = row_history[-1], column_history[-1]
@@ -120,6 +129,12 @@ class Crossbar:
     def add(self, change: Integers) -> None:
         """The ideal update: weights plus ``change``, clipped once to the devices' bounds."""
         self.weights = np.clip(self.weights + change, *self.device.bounds(self.parameters))
+
+
+def _pack(pulses: Flags) -> Words:
+    """Pulses ``(cycles, BL, lines)`` as one word per line and cycle, slot s in bit s: ``(cycles, lines)``."""
+    slots = np.arange(pulses.shape[1], dtype=np.uint64)
+    return np.sum(pulses.astype(np.uint64) << slots[:, None], axis=1, dtype=np.uint64)
 
 
 def _words(device_keys: Words) -> Integers:

@@ -48,10 +48,14 @@ class EpochRecord(BaseModel):
 
 
 def layer_counters(config: Config, state: State) -> dict[str, dict[str, int]]:
-    """The counters of every array since the initial state, by layer and name."""
+    """The counters of every array since the initial state, by layer and name.
+
+    Arrays without counters are left out: the float reference has none.
+    """
     return {
         stage.name: dict(zip(COUNTERS, (int(value) for value in state[f"{stage.name}.counters"]), strict=True))
         for stage in config.stages
+        if f"{stage.name}.counters" in state
     }
 
 

@@ -80,7 +80,6 @@ def run_training(
     for name, images in (("training", dataset.train_images), ("test", dataset.test_images)):
         if len(images) == 0:
             raise DataError(f"data {dataset.name!r}: 0 {name} images; accepted: at least 1")
-    out.mkdir(parents=True, exist_ok=True)
     path = out / CHECKPOINT_NAME
     if resume:
         checkpoint = load_checkpoint(path, config, machine_name, dataset)
@@ -95,6 +94,7 @@ def run_training(
             raise CheckpointError(f"checkpoint {str(path)!r}: already there; accepted: --resume, or another --out")
         machine = build(machine_name, config)
         header = _initial_header(config, machine_name, dataset, machine)
+        out.mkdir(parents=True, exist_ok=True)
         save_checkpoint(path, Checkpoint(header, machine.state()))
     with _StopRequest() as stop:
         trainer = _Trainer(config, machine_name, dataset, machine, header, epochs, out, checkpoint_every, stop, quiet)

@@ -72,13 +72,10 @@ def write_report(path: Path, run: Run, records: Sequence[EpochRecord]) -> None:
 def render_report(run: Run, records: Sequence[EpochRecord]) -> str:
     """The page."""
     config = run.config
-    colours = _series_colours(run)
     sections = [
         _section("Error", _error_plot(records)),
         _section("Weights", _weight_plots(run, records), WEIGHTS_NOTE),
-        _section("Saturation and bound management", colours + _rate_plots(run, records)),
-        _section("Pulses", colours + _pulse_plots(run, records)),
-        _section("Arrays in the last epoch", _layer_table(run, records[-1])),
+        *_counter_sections(run, records),
         _section("Epochs", _speed_plot(records) + _epoch_table(records)),
         _section("Run", _facts(run)),
         _section("Configuration", _configuration(config)),
@@ -92,6 +89,18 @@ def render_report(run: Run, records: Sequence[EpochRecord]) -> str:
         f"<p class='lead'>{escape(config.description)}</p></header>\n"
         f"{_tiles(run, records)}\n" + "\n".join(sections) + "\n</main>\n</body>\n</html>\n"
     )
+
+
+def _counter_sections(run: Run, records: Sequence[EpochRecord]) -> list[str]:
+    """What the arrays counted; nothing for a machine that does not count."""
+    if not records[-1].counters:
+        return []
+    colours = _series_colours(run)
+    return [
+        _section("Saturation and bound management", colours + _rate_plots(run, records)),
+        _section("Pulses", colours + _pulse_plots(run, records)),
+        _section("Arrays in the last epoch", _layer_table(run, records[-1])),
+    ]
 
 
 # --- text -----------------------------------------------------------------------------------------------------------
@@ -221,7 +230,7 @@ def _error_plot(records: Sequence[EpochRecord]) -> str:
             ("train", [100 * record.train_error for record in records], 1, 1.4),
         )
         values = [value for _, curve, _, _ in curves for value in curve]
-        if min(values) > 0 and max(values) > 4 * min(values):
+        if min(values) > 0 and max(values) > 8 * min(values):
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_minor_formatter(NullFormatter())
