@@ -7,11 +7,13 @@ in Q-format with ``f`` fraction bits stands for ``v * 2**-f``. Hardware and the 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 #: Bits drawn from a generator per word, for pulses and for noise.
 WORD_BITS = 24
@@ -80,7 +82,7 @@ def bit_length(value: Integers) -> Integers:
     return length + (rest > 0)
 
 
-def matrix_product(left: NDArray, right: NDArray) -> Integers:
+def matrix_product(left: NDArray[Any], right: NDArray[Any]) -> Integers:
     """Integer matrix product (or stack of them), summed exactly in float64 by BLAS.
 
     The caller guarantees that sums stay below ``2**EXACT_FLOAT_BITS``; the config's validation proves it for

@@ -69,7 +69,9 @@ def build_machine(name: str, config: Config) -> Machine:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise MachineError(f"machine {name!r}: not available here ({error}); accepted: golden, fast, reference") from error
+        raise MachineError(
+            f"machine {name!r}: not available here ({error}); accepted: golden, fast, reference"
+        ) from error
     machine: Machine = getattr(module, class_name)(config)
     return machine
 

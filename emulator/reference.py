@@ -127,7 +127,7 @@ class Array:
         return np.where(usable, np.sqrt(np.where(usable, delta_max, 1) / np.where(usable, x_max, 1)), 1.0)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def pulse_update(
     weights: Floats,
     devices: tuple[Floats, Floats, Floats, Floats],

@@ -1,6 +1,6 @@
 """Seeds: every random source is a pure function of the config's seed and of the physical thing it belongs to.
 
-A *key* is a 64-bit word derived from the seed and a path of integers (layer, purpose, line ...) by chaining
+A *key* is a 64-bit word derived from the seed and a path of integers (purpose, then layer, line ...) by chaining
 SplitMix64's output function (Steele, Lea, Flood 2014). It runs on the host only: hardware is loaded with the
 results (generator states, device keys), or trains from them.
 """
@@ -38,7 +38,7 @@ def splitmix64(value: np.ndarray) -> np.ndarray:
 
 
 def keys(seed: int, *path: int, count: int) -> np.ndarray:
-    """``count`` 64-bit keys below ``path``.
+    """``count`` 64-bit keys below ``path``, which begins with a Purpose so that no two things share keys.
 
     ``k_0 = splitmix64(seed)``, ``k_{n+1} = splitmix64(k_n XOR path_n)``, and element ``i`` of the result is
     ``splitmix64(k XOR i)``. Returns uint64 of shape ``(count,)``.

@@ -47,7 +47,7 @@ def test_train_writes_its_files_and_ends_with_the_test_error(
     assert [line[:9] for line in lines[:2]] == ["epoch  1 ", "epoch  2 "]
     assert re.fullmatch(r"test error \d+\.\d\d %", lines[-1])
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"checkpoint.npz", "log.jsonl", "report.html"}
-    assert [json.loads(line)["images"] for line in (tmp_path / "run" / "log.jsonl").open()] == [8, 8]
+    assert [json.loads(line)["images"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()] == [8, 8]
     assert "of 2" in (tmp_path / "run" / "report.html").read_text()
 
 
@@ -57,7 +57,7 @@ def test_train_resumes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *SHORT, "--epochs", "2", "--out", "whole"]) == 0
     capsys.readouterr()
     parts, whole = (
-        [json.loads(line) for line in (Path(folder) / "log.jsonl").open()]
+        [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
         for folder in ("runs/tiny-golden-digits", "whole")
     )
     for line in (*parts, *whole):

@@ -13,16 +13,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emulator.array.devices import Device
 from emulator.array.noise import cycle_factor, device_gaussian, gaussian, mix
 from emulator.config import ReadQuantities, Stage
-from emulator.fixed import WORD_BITS, Integers, matrix_product, round_shift, saturate
+from emulator.fixed import WORD_BITS, Flags, Integers, matrix_product, round_shift, saturate
 from emulator.periphery.lfsr import Lfsr, Words
 from emulator.streams import Purpose, keys
-
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -43,15 +40,15 @@ class Crossbar:
         rows, columns = stage.physical_rows, stage.physical_columns
         self.parameters = self.device.draw(
             lambda draw: device_gaussian(
-                _words(keys(seed, stage.index, Purpose.DEVICE_ROW, draw, count=rows)),
-                _words(keys(seed, stage.index, Purpose.DEVICE_COLUMN, draw, count=columns)),
+                _words(keys(seed, Purpose.DEVICE_ROW, stage.index, draw, count=rows)),
+                _words(keys(seed, Purpose.DEVICE_COLUMN, stage.index, draw, count=columns)),
             ),
             stage.array.weight.fraction_bits,
             stage.weight_limit,
         )
         self.weights = np.clip(_initial_weights(stage, seed), *self.device.bounds(self.parameters))
-        self.row_noise = self.generator.seed(keys(seed, stage.index, Purpose.ROW_NOISE, count=rows))
-        self.column_noise = self.generator.seed(keys(seed, stage.index, Purpose.COLUMN_NOISE, count=columns))
+        self.row_noise = self.generator.seed(keys(seed, Purpose.ROW_NOISE, stage.index, count=rows))
+        self.column_noise = self.generator.seed(keys(seed, Purpose.COLUMN_NOISE, stage.index, count=columns))
 
     def read_forward(self, codes: Integers) -> tuple[Integers, Flags]:
         """Drive columns with DAC codes ``(reads, columns)`` one vector after another; sense the rows.
@@ -120,7 +117,8 @@ class Crossbar:
     def _draw_cycle_noise(self, cycles: int) -> tuple[Integers, Integers]:
         """Noise words of every row and column for every cycle; zeros, and nothing drawn, without cycle noise."""
         if not self.stage.cycle_noise:
-            return tuple(np.zeros((cycles, len(noise)), dtype=np.int64) for noise in (self.row_noise, self.column_noise))
+            silent = np.zeros((cycles, max(self.weights.shape)), dtype=np.int64)
+            return silent, silent
         row_history = self.generator.sequence(self.row_noise, cycles)
         column_history = self.generator.sequence(self.column_noise, cycles)
         self.row_noise, self.column_noise = row_history[-1], column_history[-1]
@@ -147,7 +145,7 @@ def _initial_weights(stage: Stage, seed: int) -> Integers:
     weight = stage.array.weight
     largest = math.ldexp(weight.initial_range / math.sqrt(stage.columns), weight.fraction_bits)
     reach = min(round(largest), stage.weight_limit)
-    uniform = keys(seed, stage.index, Purpose.INITIAL_WEIGHT, count=stage.rows * stage.columns) >> np.uint64(32)
+    uniform = keys(seed, Purpose.INITIAL_WEIGHT, stage.index, count=stage.rows * stage.columns) >> np.uint64(32)
     weights = (uniform.astype(np.int64) * (2 * reach + 1) >> 32) - reach
     copies = stage.array.replication
     return np.tile(weights.reshape(stage.rows, stage.columns), (copies, 1) if stage.replicate_rows else (1, copies))

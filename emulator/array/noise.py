@@ -31,7 +31,8 @@ def gaussian(words: Integers) -> Integers:
     """The Gaussian words of uniform WORD_BITS-bit words."""
     ones = np.bitwise_count(words >> GAUSSIAN_FILL_BITS).astype(np.int64)
     fill = words & ((1 << GAUSSIAN_FILL_BITS) - 1)
-    return 2 * (((ones - GAUSSIAN_ONES_BITS // 2) << GAUSSIAN_FILL_BITS) + fill) - ((1 << GAUSSIAN_FILL_BITS) - 1)
+    centred = ((ones - GAUSSIAN_ONES_BITS // 2) << GAUSSIAN_FILL_BITS) + fill
+    return 2 * centred - ((1 << GAUSSIAN_FILL_BITS) - 1)
 
 
 def mix(words: Integers) -> Integers:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
+from emulator.array.devices import DEVICE_MODELS
 from emulator.config.schema import Array, Config
 from emulator.errors import ConfigError
 
@@ -39,7 +41,8 @@ def _read(source: str | Path, folder: Path, visited: tuple[Path, ...]) -> dict[s
     text = str(source)
     path = folder / text if text.endswith(".toml") else PRESET_FOLDER / f"{text}.toml"
     if not text.endswith(".toml") and text not in preset_names():
-        raise ConfigError(f"config {text!r}: no such preset; accepted: a .toml file or one of {', '.join(preset_names())}")
+        known = ", ".join(preset_names())
+        raise ConfigError(f"config {text!r}: no such preset; accepted: a .toml file or one of {known}")
     if path in visited:
         raise ConfigError(f"config {text!r}: base refers back to itself; accepted: a chain of bases that ends")
     try:
@@ -106,8 +109,9 @@ def _resolve(tree: dict[str, Any], source: str) -> Config:
                 own = layer.get("array", {})
                 if not isinstance(own, Mapping):
                     raise ConfigError(f"layers.{name}.array = {own!r}: accepted: a table")
-                layer = {**layer, "array": _merge(common, own)}
-            resolved[name] = layer
+                resolved[name] = {**layer, "array": _merge(common, own)}
+            else:
+                resolved[name] = layer
         tree["layers"] = resolved
     try:
         return Config.model_validate(tree)
@@ -118,12 +122,10 @@ def _resolve(tree: dict[str, Any], source: str) -> Config:
 def _describe(error: ValidationError, model: type[BaseModel], prefix: tuple[str, ...]) -> str:
     """One line for the first of the errors: field, value, what would be accepted."""
     first = error.errors()[0]
-    kinds = {"convolution", "max_pooling", "fully_connected", "float", "int"}
-    steps = [str(step) for step in first["loc"] if str(step) not in kinds and not str(step).startswith("literal[")]
+    steps = _steps(first)
     place = ".".join((*prefix, *steps))
-    accepted = str(first["msg"])
     if first["type"] == "value_error":
-        return accepted.removeprefix("Value error, ")
+        return str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         fields = _fields_at(model, steps[:-1])
         return f"{place}: unknown field" + (f"; accepted: {', '.join(fields)}" if fields else "")
@@ -131,10 +133,18 @@ def _describe(error: ValidationError, model: type[BaseModel], prefix: tuple[str,
         return f"{place}: missing; accepted: {_meaning(model, steps)}"
     if first["type"] == "union_tag_not_found":
         return f"{place}.type: missing; accepted: convolution, max_pooling, fully_connected"
-    others = [str(other["msg"]) for other in error.errors()[1:] if other["loc"][: len(steps)] == first["loc"][: len(steps)]]
-    accepted = " or ".join(dict.fromkeys([accepted, *others]))
+    # A field of several types reports one error for each: all belong to the answer.
+    same = [other for other in error.errors() if _steps(other) == steps]
+    accepted = " or ".join(dict.fromkeys(str(other["msg"]).removeprefix("Input should be ") for other in same))
     meaning = _meaning(model, steps)
     return f"{place} = {first['input']!r}: accepted: {accepted}" + (f" ({meaning})" if meaning else "")
+
+
+def _steps(error: ErrorDetails) -> list[str]:
+    """The path to a field as a user writes it, without pydantic's names for the members of a union."""
+    kinds = {"convolution", "max_pooling", "fully_connected", "float", "int", "constrained-float", "constrained-int"}
+    steps = [str(step) for step in error["loc"]]
+    return [step for step in steps if step not in kinds | set(DEVICE_MODELS) and not step.startswith("literal[")]
 
 
 def _model_at(model: type[BaseModel], steps: Sequence[str]) -> type[BaseModel] | None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from typing import Annotated, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from emulator.array.devices import DEVICE_MODELS
+from emulator.array.devices import DEVICE_MODELS, Device
 from emulator.array.devices.constant_step import ConstantStep
 from emulator.config.stages import Stage, build_stages
 
@@ -79,12 +79,15 @@ def _name_device_model(value: object) -> object:
     return {"model": ConstantStep.model_fields["model"].default, **value} if isinstance(value, dict) else value
 
 
-#: The device at every cross-point: one of the models in emulator/array/devices, told apart by ``model``.
-AnyDevice: TypeAlias = Annotated[
-    Union[tuple(DEVICE_MODELS.values())],  # noqa: UP007 (built at run time)
-    BeforeValidator(_name_device_model),
-    Field(discriminator="model") if len(DEVICE_MODELS) > 1 else Field(),
-]
+if TYPE_CHECKING:
+    AnyDevice: TypeAlias = Device
+else:
+    #: The device at every cross-point: one of the models in emulator/array/devices, told apart by ``model``.
+    AnyDevice = Annotated[
+        Union[tuple(DEVICE_MODELS.values())],  # noqa: UP007 (built at run time)
+        BeforeValidator(_name_device_model),
+        Field(discriminator="model") if len(DEVICE_MODELS) > 1 else Field(),
+    ]
 
 
 class Array(Frozen):

@@ -26,7 +26,7 @@ FLAGS = ("-std=c++20", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
     """The engine, compiled on first use. Raises MachineError if no compiler is there or it fails."""
-    compiler = next((path for name in COMPILERS if (path := shutil.which(name))), None)
+    compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
     if compiler is None:
         raise MachineError(
             "machine 'fast': no C++ compiler found; accepted: g++ or clang++ on PATH (apt-get install g++), "

@@ -58,6 +58,10 @@ class StageDescription(ctypes.Structure):
     ]
 
 
+#: The same list for the type checker, to which ctypes allows a third member.
+FIELDS: list[tuple[str, Any]] = [(field[0], field[1]) for field in StageDescription._fields_]
+
+
 class Constants(ctypes.Structure):
     _fields_ = [
         *((name, INT) for name in "gain_bits reciprocal_guard_bits average_bits cycle_fraction_bits".split()),
@@ -68,11 +72,11 @@ class Constants(ctypes.Structure):
     ]
 
 
+STATE_NAMES = ("weights", "row_pulse", "column_pulse", "row_noise", "column_noise", "counters")
+
+
 class StageState(ctypes.Structure):
-    _fields_ = [
-        (name, ctypes.c_void_p)
-        for name in ("weights", "row_pulse", "column_pulse", "row_noise", "column_noise", "counters")
-    ]
+    _fields_ = [(name, ctypes.c_void_p) for name in STATE_NAMES]
 
 
 class FastMachine:
@@ -166,7 +170,7 @@ class FastMachine:
             tanh_table=self._keep(table),
             tanh_entries=len(table),
         )
-        for name, kind in StageDescription._fields_:
+        for name, kind in FIELDS:
             if kind is INT and hasattr(stage, name):
                 setattr(description, name, int(getattr(stage, name)))
         return description
@@ -203,7 +207,7 @@ def _describe_read(read: ReadQuantities) -> ReadDescription:
 
 
 def _stage_state(stage: Stage, state: State) -> StageState:
-    return StageState(*(state[f"{stage.name}.{name}"].ctypes.data for name, _ in StageState._fields_))
+    return StageState(*(state[f"{stage.name}.{name}"].ctypes.data for name in STATE_NAMES))
 
 
 def _pointer(array: NDArray[Any]) -> ctypes.c_void_p:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emulator.array.crossbar import Crossbar, Flags, PulseTrains
+from emulator.array.crossbar import Crossbar, PulseTrains
 from emulator.config import ReadQuantities, Stage
-from emulator.fixed import Integers, matrix_product, round_shift
+from emulator.fixed import Flags, Integers, matrix_product, round_shift
 from emulator.machine import COUNTERS, State
 from emulator.periphery.average import average
 from emulator.periphery.bound_management import bound_management
@@ -41,17 +41,17 @@ class Tile:
         self.crossbar = Crossbar(stage, seed)
         self.generator = Lfsr(stage.generator_width)
         self.row_pulse = self.generator.seed(
-            keys(seed, stage.index, Purpose.ROW_PULSE, count=stage.generators_per_row_side)
+            keys(seed, Purpose.ROW_PULSE, stage.index, count=stage.generators_per_row_side)
         )
         self.column_pulse = self.generator.seed(
-            keys(seed, stage.index, Purpose.COLUMN_PULSE, count=stage.generators_per_column_side)
+            keys(seed, Purpose.COLUMN_PULSE, stage.index, count=stage.generators_per_column_side)
         )
         self.counters = dict.fromkeys(COUNTERS, 0)
 
     # --- the three cycles ---------------------------------------------------------------------------------------
 
     def forward(self, x: Integers) -> Integers:
-        """``y = W x``: activations ``(positions, columns)`` to pre-activations ``(positions, rows)`` at the ADC's LSB."""
+        """``y = W x``: activations ``(positions, columns)`` to pre-activations ``(positions, rows)``, ADC's LSB."""
         stage = self.stage
         outputs, fraction = self._read(
             x,

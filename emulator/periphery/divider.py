@@ -12,8 +12,7 @@ def divide(numerator: Integers | int, denominator: Integers | int) -> tuple[Inte
 
     A zero denominator gives ``q = 0, r = n``: it comes from a vector of zeros, whose codes are all zero anyway.
     """
-    numerator = np.asarray(numerator, dtype=np.int64)
-    denominator = np.asarray(denominator, dtype=np.int64)
-    usable = denominator > 0
-    quotient = np.where(usable, numerator // np.where(usable, denominator, 1), 0)
-    return quotient, numerator - quotient * denominator
+    n: Integers = np.asarray(numerator, dtype=np.int64)
+    d: Integers = np.asarray(denominator, dtype=np.int64)
+    quotient: Integers = np.where(d > 0, n // np.maximum(d, 1), 0)
+    return quotient, n - quotient * d

@@ -46,7 +46,7 @@ def softmax_error(logits: Integers, label: int, fraction: int) -> Integers:
     the errors of an image sum to zero exactly.
     """
     powers = exponential(np.max(logits) - logits, fraction)
-    probabilities, _ = divide(powers << SOFTMAX_FRACTION_BITS, np.sum(powers))
+    probabilities, _ = divide(powers << SOFTMAX_FRACTION_BITS, int(np.sum(powers)))
     errors = -probabilities
     errors[label] = np.sum(probabilities) - probabilities[label]
     return errors

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,7 +166,7 @@ class _Trainer:
             config, machine_name, dataset.name, header.train_images, header.test_images, epochs, Provenance.find()
         )
         per_epoch = len(dataset.train_images)
-        self.bar: tqdm[None] = tqdm(
+        self.bar: tqdm[Never] = tqdm(
             total=epochs * per_epoch,
             initial=header.epochs_done * per_epoch + header.image,
             unit=" images",

@@ -136,7 +136,7 @@ def test_any_flipped_bit_is_refused(path: Path) -> None:
     save_checkpoint(path, make_checkpoint())
     contents = path.read_bytes()
     dice = random.Random(1)
-    for _ in range(400):
+    for _ in range(150):
         place = dice.randrange(len(contents))
         damaged = bytearray(contents)
         damaged[place] ^= 1 << dice.randrange(8)
@@ -147,7 +147,7 @@ def test_any_flipped_bit_is_refused(path: Path) -> None:
 def test_any_truncation_and_extension_is_refused(path: Path) -> None:
     save_checkpoint(path, make_checkpoint())
     contents = path.read_bytes()
-    for length in [*range(1, len(contents), 97), len(contents) - 1]:
+    for length in [*range(1, len(contents), 197), len(contents) - 1]:
         path.write_bytes(contents[:length])
         assert "SHA-256" in refusal(path), length
     path.write_bytes(contents + b"\n")
@@ -161,7 +161,7 @@ def test_damage_under_a_fitting_digest_never_escapes_as_another_error(path: Path
     original = load(path)
     dice = random.Random(2)
     refused = 0
-    for _ in range(400):
+    for _ in range(200):
         damaged = bytearray(body)
         for _ in range(dice.choice((1, 1, 4))):
             damaged[dice.randrange(len(damaged))] = dice.randrange(256)
@@ -175,7 +175,7 @@ def test_damage_under_a_fitting_digest_never_escapes_as_another_error(path: Path
         else:
             # Only bytes that mean nothing to the reader, such as the time stamps of the archive, may pass.
             assert loaded.header == original.header and same_states(loaded.state, original.state)
-    assert 200 < refused < 400
+    assert 100 < refused < 200
 
 
 def rewrite(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:

@@ -49,7 +49,7 @@ class ToyMachine:
             steps = (self.words[0] >> np.arange(weights.size % 7 + 1, dtype=np.uint64)) & np.uint64(7)
             weights.flat[: len(steps)] += steps.astype(np.int32)
         for counters in self.counters.values():
-            counters += np.arange(1, len(COUNTERS) + 1)
+            np.add(counters, np.arange(1, len(COUNTERS) + 1), out=counters)
         return logits
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:

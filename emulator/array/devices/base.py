@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from emulator.fixed import Integers
+from emulator.fixed import Flags, Integers
 
 #: The integers of the devices of an array, by the names in ``Device.PARAMETERS``: int64 ``(rows, columns)`` each.
 Parameters = dict[str, Integers]
@@ -40,7 +40,7 @@ class Device(BaseModel):
         """The parameters of all devices. ``gaussian(k)`` is the k-th Gaussian word of each, ``(rows, columns)``."""
         raise NotImplementedError
 
-    def move(self, weights: Integers, parameters: Parameters, factors: Integers, up: Integers) -> Integers:
+    def move(self, weights: Integers, parameters: Parameters, factors: Integers, up: Flags) -> Integers:
         """Weights after a move by ``factors`` steps (CYCLE_FRACTION_BITS), upwards where ``up``. A factor of 0
         changes nothing. All arguments have one shape."""
         raise NotImplementedError

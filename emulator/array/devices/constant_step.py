@@ -21,6 +21,7 @@ from emulator.fixed import (
     GAUSSIAN_DEVIATION,
     RATIO_FRACTION_BITS,
     STEP_EXTRA_BITS,
+    Flags,
     Integers,
     round_shift,
 )
@@ -49,10 +50,10 @@ class ConstantStep(Device):
 
     def draw(self, gaussian: Callable[[int], Integers], weight_fraction: int, weight_limit: int) -> Parameters:
         """Steps in 2**-STEP_EXTRA_BITS LSBs of the weight, bounds in LSBs; a step drawn negative is 0 (stuck)."""
-        step = np.maximum(_spread(gaussian(0), math.ldexp(self.dw_min, weight_fraction + STEP_EXTRA_BITS),
-                                  self.dw_min_dtod), 0)  # fmt: skip
-        half_ratio = _spread(gaussian(1), 2.0**RATIO_FRACTION_BITS, self.up_down_dtod / 2) - (1 << RATIO_FRACTION_BITS)
+        mean_step = math.ldexp(self.dw_min, weight_fraction + STEP_EXTRA_BITS)
+        step = np.maximum(_spread(gaussian(0), mean_step, self.dw_min_dtod), 0)
         one = 1 << RATIO_FRACTION_BITS
+        half_ratio = _spread(gaussian(1), one, self.up_down_dtod / 2) - one
         if self.w_max == "off":
             high = low = np.full_like(step, weight_limit)
         else:
@@ -66,7 +67,7 @@ class ConstantStep(Device):
             "bound_low": -low,
         }
 
-    def move(self, weights: Integers, parameters: Parameters, factors: Integers, up: Integers) -> Integers:
+    def move(self, weights: Integers, parameters: Parameters, factors: Integers, up: Flags) -> Integers:
         """See the module. The product of step and factor is rounded once to the LSB of the weight."""
         step = np.where(up, parameters["step_up"], -parameters["step_down"])
         moved = weights + round_shift(step * factors, MOVE_SHIFT)

@@ -1,0 +1,37 @@
+# Shorthands. Everything runs from the checkout with the packages in .venv.
+PYTHON := .venv/bin/python
+PYTEST_ARGS ?=
+
+.PHONY: setup demo test test-slow lint bench results clean
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml scripts/setup.sh
+	sh scripts/setup.sh
+	touch $@
+
+demo: setup
+	rm -rf runs/demo
+	$(PYTHON) -m emulator train --config lenet-bl1-um --machine fast --data digits --epochs 20 --out runs/demo
+	@echo "report: runs/demo/report.html"
+
+test: setup
+	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+test-slow: setup
+	$(PYTHON) -m pytest -m slow $(PYTEST_ARGS)
+
+lint: setup
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+
+bench: setup
+bench: setup
+	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m benchmarks.training_speed
+
+results: setup
+	$(PYTHON) -m benchmarks.summary
+
+clean:
+	rm -rf build runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Side-by-side speed, and the recorded measurements of accuracy."""

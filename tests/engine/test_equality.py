@@ -1,0 +1,191 @@
+"""The compiled engine returns the golden model's bits: every weight, generator state, counter and logit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from emulator.config import Config, load, preset_names
+from emulator.engine.machine import FastMachine
+from emulator.machine import COUNTERS, State
+from emulator.network.network import GoldenMachine
+
+Images = NDArray[np.uint8]
+
+MANAGEMENT = ("none", "exact", "power_of_two")
+#: Of the drawn configs, at least this part must pass the schema's cross-field validation.
+VALID_SHARE = 0.8
+
+
+def converter_bits() -> st.SearchStrategy[int | str]:
+    return st.one_of(st.integers(1, 14), st.just("off"), st.sampled_from((7, 9)))
+
+
+@st.composite
+def read_trees(draw: st.DrawFn) -> dict[str, Any]:
+    """One direction of reading. Small bounds saturate often, so that bound management repeats in earnest."""
+    return {
+        "noise": draw(st.sampled_from((0.0, 0.06, 0.5, 4.0))),
+        "bound": draw(st.sampled_from(("off", 12.0, 1024.0, 1.0, 0.3, 0.05, 0.001))),
+        "noise_management": draw(st.sampled_from((*MANAGEMENT, "constant"))),
+        "constant_exponent": draw(st.integers(-8, 24)),
+        "bound_management": draw(st.integers(0, 12)),
+    }
+
+
+@st.composite
+def array_trees(draw: st.DrawFn) -> dict[str, Any]:
+    bits = draw(st.integers(4, 30))
+    fraction_bits = draw(st.integers(max(2, bits - 4), min(28, bits + 2)))
+    finest_step = 2.0 ** -(fraction_bits + 4)
+    return {
+        "replication": draw(st.sampled_from((1, 1, 2, 3, 4, 7))),
+        "forward": draw(read_trees()),
+        "backward": draw(read_trees()),
+        "update": {
+            "mode": draw(st.sampled_from(("pulsed", "pulsed", "pulsed", "exact"))),
+            "desired_bl": draw(st.one_of(st.just(1), st.integers(1, 63))),
+            "management": draw(st.sampled_from(MANAGEMENT)),
+            "probability_bits": draw(st.integers(2, 24)),
+            "generator_sharing": draw(st.sampled_from((1, 1, 2, 3, 5, 24))),
+        },
+        "converters": {"dac_fraction_bits": draw(converter_bits()), "adc_fraction_bits": draw(converter_bits())},
+        "weight": {
+            "bits": bits,
+            "fraction_bits": fraction_bits,
+            "initial_range": draw(st.sampled_from((0.0, 1.0, 8.0))),
+        },
+        "device": {
+            "dw_min": draw(st.floats(finest_step, max(finest_step, 0.05))),
+            "dw_min_std": draw(st.sampled_from((0.0, 0.3, 2.0))),
+            "dw_min_dtod": draw(st.sampled_from((0.0, 0.3, 1.0))),
+            "up_down_dtod": draw(st.sampled_from((0.0, 0.02, 0.5))),
+            "w_max": draw(st.sampled_from(("off", 0.6, 0.05, 8.0))),
+            "w_max_dtod": draw(st.sampled_from((0.0, 0.3, 1.0))),
+        },
+    }
+
+
+@st.composite
+def config_trees(draw: st.DrawFn) -> dict[str, Any]:
+    """A network of up to two convolutions, with or without pooling, and up to three fully connected layers."""
+    height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    activation_bits = draw(st.integers(4, 16))
+    classes = draw(st.integers(2, 12))
+    common = draw(array_trees())
+    arrays = st.one_of(st.just(common), array_trees())
+    layers: dict[str, Any] = {}
+    rest = (height, width)
+    for index in range(draw(st.integers(0, 2))):
+        kernel = draw(st.integers(1, min(4, *rest)))
+        layers[f"K{index}"] = {
+            "type": "convolution",
+            "kernel": kernel,
+            "outputs": draw(st.integers(1, 9)),
+            "bias": draw(st.booleans()),
+            "activation": draw(st.sampled_from(("tanh", "identity"))),
+            "array": draw(arrays),
+        }
+        rest = (rest[0] - kernel + 1, rest[1] - kernel + 1)
+        if min(rest) >= 2 and draw(st.booleans()):
+            layers[f"P{index}"] = {"type": "max_pooling"}
+            rest = (rest[0] // 2, rest[1] // 2)
+    for index in range(draw(st.integers(0, 2))):
+        layers[f"H{index}"] = {
+            "type": "fully_connected",
+            "outputs": draw(st.one_of(st.integers(1, 20), st.sampled_from((33, 70)))),
+            "bias": draw(st.booleans()),
+            "activation": draw(st.sampled_from(("tanh", "identity"))),
+            "array": draw(arrays),
+        }
+    layers["W"] = {
+        "type": "fully_connected",
+        "outputs": classes,
+        "bias": draw(st.booleans()),
+        "activation": "softmax",
+        "array": draw(arrays),
+    }
+    return {
+        "seed": draw(st.integers(0, 2**63 - 1)),
+        "learning_rate": draw(st.sampled_from((0.001, 0.01, 0.1, 1.0))),
+        "classes": classes,
+        "input": {"height": height, "width": width},
+        "formats": {
+            "activation_bits": activation_bits,
+            "activation_fraction_bits": draw(st.integers(2, activation_bits - 2)),
+            "error_bits": draw(st.integers(4, 16)),
+        },
+        "generator": {"width": draw(st.sampled_from((32, 48, 64)))},
+        "layers": layers,
+    }
+
+
+def random_images(config: Config, count: int, seed: int) -> tuple[Images, NDArray[np.uint8]]:
+    """Images like digits (mostly black, some strokes at full white), and labels."""
+    generator = np.random.default_rng(seed)
+    shape = (count, config.input.height, config.input.width)
+    images = generator.integers(0, 256, shape) * (generator.random(shape) < 0.4)
+    images = np.where(generator.random(shape) < 0.1, 255, images)
+    return images.astype(np.uint8), generator.integers(0, config.classes, count).astype(np.uint8)
+
+
+def assert_same(golden: State, fast: State) -> None:
+    """Equal names, types and bits."""
+    assert golden.keys() == fast.keys()
+    for name, values in golden.items():
+        assert values.dtype == fast[name].dtype, name
+        np.testing.assert_array_equal(fast[name], values, err_msg=name)
+
+
+def assert_equal_machines(config: Config, images: Images, labels: NDArray[np.uint8], swap_after: int) -> State:
+    """Both machines train the images; after ``swap_after`` of them each goes on from the other's state, and at last
+    both run the images through without training. Returns the final state."""
+    golden, fast = GoldenMachine(config), FastMachine(config)
+    assert_same(golden.state(), fast.state())
+    for part in (slice(0, swap_after), slice(swap_after, len(images))):
+        logits = golden.train(images[part], labels[part])
+        np.testing.assert_array_equal(fast.train(images[part], labels[part]), logits, err_msg="logits of training")
+        state, other = golden.state(), fast.state()
+        assert_same(state, other)
+        golden.load(other)
+        fast.load(state)
+    np.testing.assert_array_equal(fast.infer(images), golden.infer(images), err_msg="logits of inference")
+    assert_same(golden.state(), fast.state())
+    return golden.state()
+
+
+def test_golden_equals_fast_over_drawn_configs() -> None:
+    """Over drawn networks and arrays, of which most must be valid and which together must count everything."""
+    drawn = valid = 0
+    totals = np.zeros(len(COUNTERS), dtype=np.int64)
+
+    @settings(max_examples=120, deadline=None)
+    @given(tree=config_trees(), count=st.integers(2, 3), seed=st.integers(0, 2**32 - 1))
+    def check(tree: dict[str, Any], count: int, seed: int) -> None:
+        nonlocal drawn, valid, totals
+        drawn += 1
+        try:
+            config = Config.model_validate(tree)
+        except ValidationError as error:
+            note(str(error))
+            return
+        valid += 1
+        state = assert_equal_machines(config, *random_images(config, count, seed), swap_after=1)
+        totals += sum(values for name, values in state.items() if name.endswith(".counters"))
+
+    check()
+    assert valid > VALID_SHARE * drawn
+    assert (totals > 0).all(), dict(zip(COUNTERS, totals, strict=True))
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_golden_equals_fast_on_presets(preset: str) -> None:
+    config = load(preset)
+    images, labels = random_images(config, 1, seed=len(preset))
+    assert_equal_machines(config, images, labels, swap_after=1)
