@@ -97,7 +97,7 @@ def load_checkpoint(path: Path, config: Config, machine: str, dataset: Dataset) 
 
     Raises CheckpointError otherwise. Nothing of a checkpoint that fails any check is handed out.
     """
-    checkpoint = _read(path)
+    checkpoint = read_checkpoint(path)
     header = checkpoint.header
     if header.config_digest != config.digest:
         difference = _first_difference(header.config, config.model_dump(mode="json"))
@@ -116,7 +116,7 @@ def load_checkpoint(path: Path, config: Config, machine: str, dataset: Dataset) 
     return checkpoint
 
 
-def _read(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path) -> Checkpoint:
     """The contents, checked to be whole but not yet to belong to any run."""
     try:
         contents = path.read_bytes()

@@ -1,0 +1,63 @@
+"""Keep a finished run: its config, seed, commit and per-epoch curve, as one file under results/runs.
+
+    python -m benchmarks.record RUN_FOLDER ... [--commit HASH]
+
+reads each folder's checkpoint, which the folder of a run of `python -m emulator train` holds, and writes
+``results/runs/CONFIG-MACHINE-seedN.json``. ``python -m benchmarks.summary`` then draws the tables and the figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from emulator.training.checkpoint import read_checkpoint
+from emulator.training.loop import CHECKPOINT_NAME
+from emulator.training.provenance import Provenance
+
+FOLDER = Path(__file__).parents[1] / "results" / "runs"
+
+
+def record(run: Path, commit: str) -> Path:
+    """Write the record of the run in a folder; returns its path. Raises CheckpointError."""
+    header = read_checkpoint(run / CHECKPOINT_NAME).header
+    config = header.config
+    content: dict[str, Any] = {
+        "name": config["name"],
+        "machine": header.machine,
+        "seed": config["seed"],
+        "data": header.data_name,
+        "train_images": header.train_images,
+        "test_images": header.test_images,
+        "commit": commit,
+        "config": config,
+        "epochs": [
+            {
+                "epoch": epoch.epoch,
+                "test_error": epoch.test_error,
+                "train_error": epoch.train_error,
+                "images_per_second": epoch.images_per_second,
+                "counters": epoch.counters,
+            }
+            for epoch in header.records
+        ],
+    }
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{config['name']}-{header.machine}-seed{config['seed']}.json"
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("runs", type=Path, nargs="+")
+    arguments.add_argument("--commit", default=Provenance.find().commit, help="of the code that ran, if not this one")
+    options = arguments.parse_args()
+    for run in options.runs:
+        print(record(run, options.commit))
+
+
+if __name__ == "__main__":
+    main()

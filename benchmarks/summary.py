@@ -1,0 +1,112 @@
+"""The tables and the figure of the recorded runs: results/README.md and results/curves.svg.
+
+Everything is computed from ``results/runs/*.json``; nothing is typed in but the paper's own figures.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+#: Row of the paper's table, preset, what it is, and the paper's test error in percent as docs/paper.md has it.
+ROWS = [
+    ("1", "lenet-fp", "FP-baseline", "0.8"),
+    ("2", "lenet-baseline", "RPU-baseline, no management", "10 and worse, erratic"),
+    ("5", "lenet-no-backward-noise-no-w4-bound", "no backward noise, no bound on W4", "about 1.5"),
+    ("6", "lenet-nm-bm", "noise and bound management", "1.7"),
+    ("15", "lenet-bl1-um", "BL = 1 with update management", "1.1"),
+    ("16", "lenet", "row 15 with K2 on 13 devices", "0.8"),
+]
+COLOURS = ["#4a5568", "#b91c1c", "#c2410c", "#7c3aed", "#1d4ed8", "#047857"]
+COMPARED = ["lenet-nm-bm", "lenet-bl1-um"]
+LAST = range(26, 31)
+COMPARED_EPOCHS = range(1, 6)
+
+Record = dict[str, Any]
+
+
+def records() -> list[Record]:
+    """All recorded runs on MNIST."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((RESULTS / "runs").glob("*.json"))]
+
+
+def find(preset: str, machine: str, seed: int) -> Record | None:
+    return next((r for r in records() if (r["name"], r["machine"], r["seed"]) == (preset, machine, seed)), None)
+
+
+def percent(record: Record, epochs: range) -> list[float]:
+    """Test errors in percent of those epochs that the run has."""
+    return [100 * line["test_error"] for line in record["epochs"] if line["epoch"] in epochs]
+
+
+def paper_table() -> str:
+    lines = [
+        "| row | preset | what | paper, % | measured, % | lowest .. highest | epochs | seed | commit |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row, preset, what, paper in ROWS:
+        run = find(preset, "fast", 1)
+        errors = percent(run, LAST) if run else []
+        if run and errors:
+            measured = f"**{mean(errors):.2f}** | {min(errors):.2f} .. {max(errors):.2f} | {LAST[0]} to "
+            measured += f"{LAST[0] + len(errors) - 1} | {run['seed']} | `{run['commit'][:12]}`"
+        else:
+            measured = "not measured yet | | | |"
+        lines.append(f"| {row} | `{preset}` | {what} | {paper} | {measured} |")
+    return "\n".join(lines)
+
+
+def reference_table() -> str:
+    lines = [
+        "| preset | seed | " + " | ".join(f"epoch {e}" for e in COMPARED_EPOCHS) + " | mean of 3 to 5 |",
+        "|---|---|" + "---|" * (len(COMPARED_EPOCHS) + 1),
+    ]
+    for preset in COMPARED:
+        for seed in (1, 2):
+            for machine in ("reference", "fast"):
+                run = find(preset, machine, seed)
+                errors = percent(run, COMPARED_EPOCHS) if run else []
+                if len(errors) == len(COMPARED_EPOCHS):
+                    cells = " | ".join(f"{error:.2f}" for error in errors)
+                    lines.append(f"| `{preset}` {machine} | {seed} | {cells} | {mean(errors[2:]):.2f} |")
+    return "\n".join(lines)
+
+
+def draw_curves(path: Path) -> None:
+    """Test error over epochs of every row, on a logarithmic axis, with the paper's levels where they are numbers."""
+    figure, axes = plt.subplots(figsize=(9, 5))
+    for (row, preset, what, _), colour in zip(ROWS, COLOURS, strict=True):
+        run = find(preset, "fast", 1)
+        if run:
+            errors = [(line["epoch"], 100 * line["test_error"]) for line in run["epochs"]]
+            axes.plot(*zip(*errors, strict=True), color=colour, linewidth=1.8, label=f"row {row}: {what}")
+    axes.set_yscale("log")
+    axes.set_yticks([0.6, 0.8, 1, 1.5, 2, 3, 5, 10, 20, 50, 100], labels="0.6 0.8 1 1.5 2 3 5 10 20 50 100".split())
+    axes.minorticks_off()
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("test error on MNIST, %")
+    axes.grid(axis="y", color="#e2e8f0")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="upper right")
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+
+
+def main() -> None:
+    draw_curves(RESULTS / "curves.svg")
+    for name, table in (("paper", paper_table()), ("reference", reference_table())):
+        (RESULTS / f"{name}_table.md").write_text(table + "\n", encoding="utf-8")
+        print(table, end="\n\n")
+
+
+if __name__ == "__main__":
+    main()
