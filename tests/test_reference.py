@@ -72,8 +72,10 @@ def test_pulsed_update_has_the_mean_of_the_exact_one() -> None:
         pulsed.load(state)
         pulsed.train(image, label)
         changes.append(pulsed.state()["W2.weights"] - start["W2.weights"])
-    error = np.std(changes, axis=0) / np.sqrt(len(changes))
-    assert np.all(np.abs(np.mean(changes, axis=0) - expected) < 5 * error + 1e-12)
+    # A weight too rarely moved to show a spread may be off by a few single steps.
+    one_step = 0.001 / len(changes)
+    error = np.std(changes, axis=0) / np.sqrt(len(changes)) + one_step
+    assert np.all(np.abs(np.mean(changes, axis=0) - expected) < 5 * error)
     assert np.abs(expected).max() > 10 * np.median(error)
 
 
