@@ -93,7 +93,9 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     data = load_dataset("mnist", height=28, width=28, classes=10, data_dir=options.data_dir)
     cases = [("all", "default", [])]
-    cases += [(word, value, assignments_of(field, value)) for word, (field, values) in WORDS.items() for value in values]
+    cases += [
+        (word, value, assignments_of(field, value)) for word, (field, values) in WORDS.items() for value in values
+    ]
     done = {(run["word"], run["value"], run["seed"]) for run in recorded()}
     todo = [(case, seed) for seed in options.seeds for case in cases if (*case[:2], seed) not in done]
     with tqdm(total=len(todo) * EPOCHS * len(data.train_images), unit=" images", smoothing=0.01) as bar:

@@ -21,9 +21,7 @@ WORD_BITS = 24
 GAUSSIAN_ONES_BITS = 16
 GAUSSIAN_FILL_BITS = WORD_BITS - GAUSSIAN_ONES_BITS
 #: Exact standard deviation of that Gaussian, in its own LSB.
-GAUSSIAN_DEVIATION = math.sqrt(
-    4 ** (GAUSSIAN_FILL_BITS + 1) * GAUSSIAN_ONES_BITS / 4 + (4**GAUSSIAN_FILL_BITS - 1) / 3
-)
+GAUSSIAN_DEVIATION = math.sqrt(4 ** (GAUSSIAN_FILL_BITS + 1) * GAUSSIAN_ONES_BITS / 4 + (4**GAUSSIAN_FILL_BITS - 1) / 3)
 #: Largest magnitude of the Gaussian word.
 LARGEST_GAUSSIAN = (GAUSSIAN_ONES_BITS << GAUSSIAN_FILL_BITS) + (1 << GAUSSIAN_FILL_BITS) - 1
 #: Mantissa bits of the gains of update management, and guard bits of noise management's reciprocal.

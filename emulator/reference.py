@@ -64,7 +64,7 @@ class Array:
         scale = self._noise_management(vectors, read)
         inputs = vectors / scale
         if driven_replicated:
-            inputs = np.tile(inputs, (1, self.copies))
+            inputs = _copies(inputs, self.copies)
         outputs = self._bounded(inputs, weights, read) * scale
         if driven_replicated:
             return outputs / self.copies
@@ -85,6 +85,8 @@ class Array:
         if read.noise:
             outputs = outputs + read.noise * self.random.standard_normal(outputs.shape)
         factor = 1.0
+        if bound == np.inf:
+            return outputs
         saturated = np.flatnonzero((np.abs(outputs) >= bound).any(axis=1))
         for _ in range(read.bound_management):
             if not len(saturated):
@@ -108,10 +110,10 @@ class Array:
         pulse_update(
             self.weights,
             (self.step_up, self.step_down, -self.low, self.high),
-            np.tile(np.sign(x), (1, self._tiling[1])),
-            np.tile(np.sign(delta), (1, self._tiling[0])),
-            np.tile(np.abs(x) * gain * m, (1, self._tiling[1])),
-            np.tile(np.abs(delta) * gain / m, (1, self._tiling[0])),
+            _copies(np.sign(x), self._tiling[1]),
+            _copies(np.sign(delta), self._tiling[0]),
+            _copies(np.abs(x) * gain * m, self._tiling[1]),
+            _copies(np.abs(delta) * gain / m, self._tiling[0]),
             slots,
             self.device.dw_min_std,
             self.random,
@@ -212,7 +214,7 @@ class ReferenceMachine:
             stage = array.stage
             x = _patches(volume, stage.kernel) if stage.convolutional else volume.reshape(1, -1)
             if stage.layer.bias:
-                x = np.pad(x, ((0, 0), (0, 1)), constant_values=1.0)
+                x = np.hstack((x, np.ones((len(x), 1))))
             y = array.forward(x)
             a = np.tanh(y) if stage.layer.activation == "tanh" else y
             a = a.reshape(stage.output_height, stage.output_width, stage.rows)
@@ -238,6 +240,11 @@ class ReferenceMachine:
                 z = _scatter(sums, stage) if stage.convolutional else sums
             array.update(x, delta, self.config.learning_rate)
         return logits
+
+
+def _copies(vectors: Floats, count: int) -> Floats:
+    """Every vector driven on ``count`` replicas of its lines."""
+    return vectors if count == 1 else np.tile(vectors, (1, count))
 
 
 def _halves(word: int) -> tuple[int, int]:

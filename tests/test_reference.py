@@ -82,7 +82,9 @@ def test_pulsed_update_has_the_mean_of_the_exact_one() -> None:
 def test_bound_management_recovers_large_outputs() -> None:
     """Outputs beyond the bound come back scaled; without management they are cut at it."""
     for limit, largest in ((6, 6.0), (0, 0.01)):
-        config = load("tiny", ["array.forward.bound=0.01", "array.forward.noise=0", f"array.forward.bound_management={limit}"])
+        config = load(
+            "tiny", ["array.forward.bound=0.01", "array.forward.noise=0", f"array.forward.bound_management={limit}"]
+        )
         logits = ReferenceMachine(config).infer(images(4, 6)[0])
         assert np.abs(logits).max() <= largest
         assert (np.abs(logits).max() > 0.01) == (limit > 0)

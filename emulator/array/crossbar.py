@@ -149,5 +149,3 @@ def _initial_weights(stage: Stage, seed: int) -> Integers:
     weights = (uniform.astype(np.int64) * (2 * reach + 1) >> 32) - reach
     copies = stage.array.replication
     return np.tile(weights.reshape(stage.rows, stage.columns), (copies, 1) if stage.replicate_rows else (1, copies))
-
-

@@ -29,6 +29,7 @@ from emulator.fixed import (
 if TYPE_CHECKING:
     from emulator.config.schema import Array, Config, Convolution, FullyConnected, Read
 
+
 def mantissa_and_shift(value: float, bits: int) -> tuple[int, int]:
     """``value ~ mantissa * 2**-shift`` with ``2**(bits-1) <= mantissa < 2**bits``, for a positive value."""
     shift = bits - math.frexp(value)[1]

@@ -179,9 +179,7 @@ class Tile:
         self.counters["column_pulses"] += int(columns.pulses.sum())
         self.counters["coincidences"] += self.crossbar.pulse(rows, columns)
 
-    def _pulses(
-        self, vectors: Integers, gain: PulseGain, copies: int, states: Words
-    ) -> tuple[PulseTrains, Words]:
+    def _pulses(self, vectors: Integers, gain: PulseGain, copies: int, states: Words) -> tuple[PulseTrains, Words]:
         update = self.stage.array.update
         words = replicate(probability_words(vectors, gain, update.probability_bits), copies)
         pulses, states = pulse_trains(
