@@ -1,8 +1,8 @@
 """`reference`: the paper's equations in float64 with ideal Gaussian noise, for the same configs. Never bit-exact.
 
-What it leaves out on purpose is everything digital: words, rounding, converters, generators of few bits. Equation
-numbers are PAPER sections. Replicas, noise, bounds and management are as the config says; ``power_of_two``
-management stands for the exact one, which it approximates.
+The equations are those of Gokmen et al. 2017 and, for the update, of Gokmen and Vlasov 2016. What it leaves out on
+purpose is everything digital: words, rounding, converters, generators of few bits. Replicas, noise, bounds and
+management are as the config says; ``power_of_two`` management stands for the exact one, which it approximates.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Array:
     def _tiling(self) -> tuple[int, int]:
         return (self.copies, 1) if self.across_rows else (1, self.copies)
 
-    # --- section 1 and 5: the three cycles ----------------------------------------------------------------------
+    # --- the three cycles -----------------------------------------------------------------------------------------
 
     def forward(self, x: Floats) -> Floats:
         """y = W x for the rows of ``x`` (positions, columns)."""
@@ -71,14 +71,14 @@ class Array:
         return outputs.reshape(len(outputs), self.copies, -1).mean(axis=1)
 
     def _noise_management(self, vectors: Floats, read: Read) -> Floats | float:
-        """delta_max of every vector (section 5), or the constant of the mode."""
+        """delta_max of every vector, or the constant of the mode."""
         if read.noise_management in ("exact", "power_of_two"):
             largest = np.abs(vectors).max(axis=1, keepdims=True)
             return np.where(largest > 0, largest, 1.0)
         return 2.0**-read.constant_exponent if read.noise_management == "constant" else 1.0
 
     def _bounded(self, inputs: Floats, weights: Floats, read: Read) -> Floats:
-        """Noise and output bound, and bound management (section 5): halve and repeat while an output saturates."""
+        """Noise and output bound, and bound management: halve and repeat while an output saturates."""
         bound = np.inf if read.bound == "off" else read.bound
         inputs = np.clip(inputs, -1, 1)
         outputs = inputs @ weights
@@ -99,7 +99,7 @@ class Array:
         return np.clip(outputs, -bound, bound) if factor == 1 else outputs
 
     def update(self, x: Floats, delta: Floats, learning_rate: float) -> None:
-        """W <- W + eta delta x^T, by pulses (section 4) or exactly."""
+        """W <- W + eta delta x^T, by pulses or exactly."""
         if self.stage.array.update.mode == "exact":
             self.weights += np.tile(learning_rate * delta.T @ x, self._tiling)
             np.clip(self.weights, -self.low, self.high, out=self.weights)
@@ -120,7 +120,7 @@ class Array:
         )
 
     def _update_management(self, x: Floats, delta: Floats) -> Floats | float:
-        """m = sqrt(delta_max / x_max) per update cycle (section 5)."""
+        """m = sqrt(delta_max / x_max) per update cycle."""
         if self.stage.array.update.management == "none":
             return 1.0
         x_max = np.abs(x).max(axis=1, keepdims=True)
@@ -141,7 +141,7 @@ def pulse_update(
     deviation: float,
     random: np.random.Generator,
 ) -> None:
-    """The stochastic update of section 4, slot by slot: every coincidence moves its device by one noisy step and
+    """The stochastic update, slot by slot: every coincidence moves its device by one noisy step and
     clips it. Column pulses matter only in slots in which a row fires, and are drawn only there."""
     step_up, step_down, low, high = devices
     rows, columns = weights.shape

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from emulator.config import load, preset_names
+from emulator.config.fields import document
 
 ROOT = Path(__file__).parents[1]
 PERIPHERY = sorted(path.stem for path in (ROOT / "emulator/periphery").glob("*.py") if path.stem != "__init__")
@@ -82,3 +83,7 @@ def test_no_registry_host_and_no_machine_path_is_tracked() -> None:
 def test_tracked_files_are_small() -> None:
     for path in tracked_files():
         assert path.stat().st_size < 1_500_000, path
+
+
+def test_configuration_page_follows_the_schema() -> None:
+    assert (ROOT / "docs/configuration.md").read_text(encoding="utf-8") == document()

@@ -103,7 +103,7 @@ class Array(Frozen):
 
 
 class Convolution(Frozen):
-    """k x k convolution, stride 1, no padding; one array, im2col (PAPER section 2)."""
+    """k x k convolution, stride 1, no padding; one array, im2col (Gokmen et al. 2017)."""
 
     type: Literal["convolution"]
     kernel: int = Field(ge=1, le=15, description="k, pixels")

@@ -1,4 +1,4 @@
-"""`tile`: one array with its digital periphery: forward, backward and update (PAPER sections 1, 4 and 5)."""
+"""`tile`: one array with its digital periphery: forward, backward and update (Gokmen et al. 2017)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`average`: the mean over the devices of a weight (multi-device mapping, PAPER section 5)."""
+"""`average`: the mean over the devices of a weight (multi-device mapping, Gokmen et al. 2017)."""
 
 from __future__ import annotations
 

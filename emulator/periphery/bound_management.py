@@ -1,4 +1,4 @@
-"""`bound_management`: when an output of a read saturates, repeat the read with the input halved (PAPER section 5).
+"""`bound_management`: when an output of a read saturates, repeat the read with the input halved (Gokmen et al. 2017).
 
     y = (W (x / 2**n) + noise) * 2**n
 

@@ -1,4 +1,4 @@
-"""`noise_management`: bring a vector to the DAC's full range before a read, and undo it after (PAPER section 5).
+"""`noise_management`: bring a vector to the DAC's full range before a read, and undo it after (Gokmen et al. 2017).
 
     z = (W^T (delta / delta_max) + noise) * delta_max
 

@@ -1,7 +1,7 @@
 """`pulse_generator`: the stochastic translator of a line, from a probability word to a train of BL pulses.
 
 In every slot a line draws a fresh word ``r`` and fires if ``r < p``, where ``p`` in ``0 .. 2**probability_bits``
-stands for ``p / 2**probability_bits``: 0 never fires and 1.0 always does. (2016 paper; PAPER section 8.)
+stands for ``p / 2**probability_bits``: 0 never fires and 1.0 always does. (Gokmen, Vlasov 2016.)
 """
 
 from __future__ import annotations

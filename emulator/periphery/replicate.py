@@ -1,4 +1,4 @@
-"""`replicate`: drive every device of a weight with the same input (multi-device mapping, PAPER section 5)."""
+"""`replicate`: drive every device of a weight with the same input (multi-device mapping, Gokmen et al. 2017)."""
 
 from __future__ import annotations
 

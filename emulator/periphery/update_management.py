@@ -1,4 +1,4 @@
-"""`update_management`: the gains that turn x and delta into pulse probabilities (PAPER sections 4 and 5).
+"""`update_management`: the gains that turn x and delta into pulse probabilities (Gokmen et al. 2017).
 
     p_x = min(1, C_x |x|),  p_delta = min(1, C_delta |delta|),  C_x C_delta = eta / (BL dw_min)
 

@@ -1,4 +1,4 @@
-"""`constant_step`: every coincidence moves the weight by the device's own step, up to its own bounds (PAPER 4).
+"""`constant_step`: every coincidence moves the weight by the device's own step, up to its own bounds (Gokmen et al. 2017).
 
     w <- clip(w +- dw_min_ij^(+-) (c + dw_min_std sqrt(c) xi), -b_ij^-, b_ij^+)
 
