@@ -50,7 +50,7 @@ public:
         const long fraction = read(
             {d_.forward, counters.forward_reads, counters.forward_repeats, counters.forward_saturations, x,
              d_.activation_fraction, d_.activation_magnitude_bits, x_codes_, forward_sums_, !d_.replicate_rows,
-             crossbar.by_column.data(), crossbar.row_stride, d_.columns, crossbar.row_noise},
+             crossbar.by_column.data(), crossbar.row_stride, d_.columns, crossbar.row_noise, forward_repeats_},
             y);
         const double factor = power_of_two(fraction - d_.adc_fraction);
         if (factor == 1) return;
@@ -62,7 +62,8 @@ public:
     long backward(const Matrix& delta, long exponent, Matrix& z) {
         return read({d_.backward, counters.backward_reads, counters.backward_repeats, counters.backward_saturations,
                      delta, exponent, d_.error_magnitude_bits, delta_codes_, backward_sums_, bool(d_.replicate_rows),
-                     crossbar.by_row.data(), crossbar.column_stride, d_.rows, crossbar.column_noise},
+                     crossbar.by_row.data(), crossbar.column_stride, d_.rows, crossbar.column_noise,
+                     backward_repeats_},
                     z);
     }
 
@@ -78,6 +79,16 @@ public:
     }
 
 private:
+    // Sums of reads that are sure to be repeated, computed together, because one product of many rows is far faster than
+    // many products of one.
+    struct Repeat {
+        Matrix codes, sums;
+        std::vector<std::int32_t> place;  // of a position in the matrices; -1 where no repeat was foreseen
+
+        Repeat(const Matrix& codes, const Matrix& sums)
+            : codes(codes.rows, codes.columns), sums(sums.rows, sums.columns), place(codes.rows, -1) {}
+    };
+
     struct Reading {
         const ReadDescription& read;
         std::int64_t &reads, &repeats, &saturations;
@@ -89,6 +100,7 @@ private:
         const double* weights;  // [driven line][sensed line]
         long stride, driven;    // stride of weights; logical driven lines
         Generators& noise;
+        std::vector<Repeat>& foreseen;  // one per halving, filled by foresee_repeats
     };
 
     long read(Reading r, Matrix& outputs) {
@@ -103,10 +115,8 @@ private:
         }
         product(r.codes.row(0), r.codes.stride, r.weights, r.stride, r.sums.row(0), r.sums.stride, d_.positions,
                 r.sums.columns, r.driven, packed_.data());
-        for (long t = 0; t < d_.positions; ++t) {
-            const double rescale = read_until_bounded(r, t);
-            collect(r, t, scalings_[t].scale, rescale, outputs.row(t));
-        }
+        foresee_repeats(r);
+        for (long t = 0; t < d_.positions; ++t) read_until_bounded(r, t, outputs.row(t));
         return d_.adc_fraction + d_.average_guard_bits + scalings_[0].fraction;
     }
 
@@ -121,28 +131,61 @@ private:
         }
     }
 
-    // Sense position t; while an output saturates and the limit allows, halve the input and read again.
-    // Returns the factor 2^halvings.
-    double read_until_bounded(Reading& r, long t) {
-        double rescale = 1;
-        for (long halvings = 0;; ++halvings) {
-            const long saturated = crossbar.sense(r.sums.row(t), r.noise, r.read);
-            ++r.reads;
-            if (saturated == 0 || halvings == r.read.bound_management) {
-                r.saturations += saturated;
-                return rescale;
+    // The products of all repeats that the sums saturate into even without noise, halving by halving.
+    void foresee_repeats(Reading& r) {
+        const double scale = power_of_two(d_.adc_shift);
+        const auto saturates = [&](const double* sums) {
+            return largest_magnitude(sums, r.sums.stride) * scale + 0.5 >= double(r.read.limit);
+        };
+        for (auto& repeat : r.foreseen) std::fill(repeat.place.begin(), repeat.place.end(), -1);
+        for (long halvings = 1; halvings <= r.read.bound_management; ++halvings) {
+            if (long(r.foreseen.size()) < halvings) r.foreseen.emplace_back(r.codes, r.sums);
+            Repeat& repeat = r.foreseen[halvings - 1];
+            long count = 0;
+            for (long t = 0; t < d_.positions; ++t) {
+                double* sums = foreseen_sums(r, t, halvings - 1);
+                if (!sums || !saturates(sums)) continue;
+                drive(r.vectors.row(t), scalings_[t].gain * power_of_two(halvings), repeat.codes.row(count), r.codes.stride);
+                repeat.place[t] = std::int32_t(count++);
             }
-            ++r.repeats;
-            rescale *= 2;
-            drive(r.vectors.row(t), scalings_[t].gain / rescale, r.codes.row(t), r.codes.stride);
-            product(r.codes.row(t), r.codes.stride, r.weights, r.stride, r.sums.row(t), r.sums.stride, 1,
+            if (count == 0) return;
+            product(repeat.codes.row(0), r.codes.stride, r.weights, r.stride, repeat.sums.row(0), r.sums.stride, count,
                     r.sums.columns, r.driven, packed_.data());
         }
     }
 
+    // The sums of position t at that many halvings, or nullptr.
+    double* foreseen_sums(Reading& r, long t, long halvings) const {
+        if (halvings == 0) return r.sums.row(t);
+        if (halvings > long(r.foreseen.size())) return nullptr;
+        Repeat& repeat = r.foreseen[halvings - 1];
+        return repeat.place[t] < 0 ? nullptr : repeat.sums.row(repeat.place[t]);
+    }
+
+    // Sense position t; while an output saturates and the limit allows, halve the input and read again.
+    void read_until_bounded(Reading& r, long t, double* outputs) {
+        double* sums = r.sums.row(t);
+        for (long halvings = 0;; ++halvings) {
+            const long saturated = crossbar.sense(sums, r.noise, r.read);
+            ++r.reads;
+            if (saturated == 0 || halvings == r.read.bound_management) {
+                r.saturations += saturated;
+                collect(r, sums, scalings_[t].scale, std::ldexp(1.0, int(halvings)), outputs);
+                return;
+            }
+            ++r.repeats;
+            sums = foreseen_sums(r, t, halvings + 1);
+            if (sums) continue;
+            // Noise alone made it saturate.
+            sums = r.sums.row(t);
+            drive(r.vectors.row(t), scalings_[t].gain * power_of_two(halvings + 1), r.codes.row(t), r.codes.stride);
+            product(r.codes.row(t), r.codes.stride, r.weights, r.stride, sums, r.sums.stride, 1, r.sums.columns, r.driven,
+                    packed_.data());
+        }
+    }
+
     // Mean over replicas, and the scale of the input taken back.
-    void collect(const Reading& r, long t, double scale, double rescale, double* outputs) const {
-        const double* codes = r.sums.row(t);
+    void collect(const Reading& r, const double* codes, double scale, double rescale, double* outputs) const {
         if (d_.replication == 1) {
             const double factor = scale * rescale;
             for (long i = 0; i < r.sums.columns; ++i) outputs[i] = codes[i] * factor;
@@ -294,6 +337,7 @@ private:
     const Constants& constants_;
     Matrix x_codes_, delta_codes_, forward_sums_, backward_sums_;
     Buffer<double> summed_weights_, packed_;
+    std::vector<Repeat> forward_repeats_, backward_repeats_;
     std::vector<InputScaling> scalings_;
     Buffer<std::uint64_t> row_trains_, column_trains_, thresholds_;
     FiredLines fired_rows_, fired_columns_;
