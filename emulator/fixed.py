@@ -31,6 +31,8 @@ RECIPROCAL_GUARD_BITS = 4
 AVERAGE_BITS = 16
 #: Steps of devices carry this many bits below the LSB of the weight.
 STEP_EXTRA_BITS = 4
+#: Bits of the largest mean step: with the largest spread, drawn steps then fit 32 bits.
+STEP_BITS = 26
 #: Fraction bits of: a relative cycle-to-cycle factor, the up/down ratio, and the gains of device draws.
 CYCLE_FRACTION_BITS = 10
 RATIO_FRACTION_BITS = 16

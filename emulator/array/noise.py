@@ -4,7 +4,7 @@ A Gaussian word adds the ones among 16 bits (binomial) and fills the gaps with 8
 
     xi = 2 * (256 * (ones - 8) + fill) - 255
 
-It is symmetric, with mean 0, standard deviation GAUSSIAN_DEVIATION (1034.7), excess kurtosis -0.12 and tails that
+It is symmetric, with mean 0, standard deviation GAUSSIAN_DEVIATION (1034.6), excess kurtosis -0.12 and tails that
 end at 4.2 standard deviations.
 """
 

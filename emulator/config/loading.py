@@ -157,6 +157,9 @@ def _model_at(model: type[BaseModel], steps: Sequence[str]) -> type[BaseModel] |
         if current is Config and step == "layers":
             current = schema.Convolution  # stands for every layer: the superset of fields
             continue
+        if step == "device":
+            current = next(iter(DEVICE_MODELS.values()))
+            continue
         field = current.model_fields.get(step)
         annotation = field.annotation if field else None
         if field is None and current is schema.Convolution:

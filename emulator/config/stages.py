@@ -22,6 +22,7 @@ from emulator.fixed import (
     GAUSSIAN_DEVIATION,
     LARGEST_GAUSSIAN,
     PATH_BITS,
+    STEP_BITS,
     STEP_EXTRA_BITS,
     UNBOUNDED_INTEGER_BITS,
 )
@@ -266,11 +267,16 @@ class Stage:
                     f"{place}.array.{side}: ADC range, bound management, replication and scale need {path} bits: "
                     f"accepted: at most {PATH_BITS}"
                 )
-        smallest_step = math.ldexp(array.device.dw_min, array.weight.fraction_bits + STEP_EXTRA_BITS)
-        if array.update.mode == "pulsed" and smallest_step < 1:
+        finest = math.ldexp(1, -array.weight.fraction_bits - STEP_EXTRA_BITS)
+        if array.update.mode == "pulsed" and not 1 <= array.device.dw_min / finest <= 1 << STEP_BITS:
             raise ValueError(
-                f"{place}.array.device.dw_min = {array.device.dw_min}: accepted: at least "
-                f"{math.ldexp(1, -array.weight.fraction_bits - STEP_EXTRA_BITS)}, the finest step of this weight word"
+                f"{place}.array.device.dw_min = {array.device.dw_min}: accepted: {finest} .. "
+                f"{finest * 2**STEP_BITS}, the steps of this weight word"
+            )
+        if array.update.mode == "exact" and self.activation_fraction + self.rate_gain[1] < array.weight.fraction_bits:
+            raise ValueError(
+                f"{place}.array.weight.fraction_bits = {array.weight.fraction_bits}: accepted: at most "
+                f"{self.activation_fraction + self.rate_gain[1]} with exact updates of this learning rate"
             )
         if self.convolutional and (self.output_height < 1 or self.output_width < 1):
             raise ValueError(

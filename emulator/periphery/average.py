@@ -9,6 +9,7 @@ def average(total: Integers, reciprocal: int, guard_bits: int) -> Integers:
     """``total / replication`` with ``guard_bits`` further fraction bits, by the constant
     ``reciprocal = round(2**AVERAGE_BITS / replication)``: ``round_shift(total * reciprocal, AVERAGE_BITS - guard)``.
 
-    Exact when the replication is a power of two, else within 2**-16 relative. One device passes through unchanged.
+    Exact before rounding when the replication d is a power of two, else within ``d * 2**-17`` relative. One device
+    passes through unchanged.
     """
     return round_shift(total * reciprocal, AVERAGE_BITS - guard_bits)

@@ -7,8 +7,8 @@ The state holds the last ``width`` bits of the recurrence
 newest bit in bit 0. Every tap lies at least WORD_BITS back, so a word of new bits is one layer of four-input XORs.
 A draw appends WORD_BITS new bits, and those are the drawn word, oldest bit first (in the word's highest bit).
 
-The polynomials are primitive (tests prove it), so the period is ``2**width - 1`` draws and only the zero state
-locks up; seeding never makes it. Degree 32 is the four-tap entry of the maximal-length tables of Ward and Molteno
+The polynomials are primitive (tests prove it), so the state repeats after ``2**width - 1`` bits, or a third as many
+draws (3 divides both WORD_BITS and the period), and only the zero state locks up; seeding never makes it. Degree 32 is the four-tap entry of the maximal-length tables of Ward and Molteno
 (2007). Degrees 48 and 64 were chosen among primitive pentanomials with taps spread so wide that words any distance
 below 80 apart are jointly equidistributed (64: all 48 bits; 48: at least 45), where close taps, as tables list
 them, leave pulses of small probability correlated a few slots apart.

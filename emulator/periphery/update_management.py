@@ -5,7 +5,7 @@
 - ``none``: C_x = C_delta = C = sqrt(eta / (BL dw_min));
 - ``exact``: m = sqrt(delta_max / x_max), C_x = m C, C_delta = C / m. Both largest probabilities are then equal,
   p_max = C sqrt(x_max delta_max), and p = p_max * v / v_max: one square root and two divisions per update cycle;
-- ``power_of_two``: m rounded down to a power of two, from the bit lengths of the maxima alone.
+- ``power_of_two``: m as a power of two from the bit lengths of the maxima alone, 1/2 to sqrt(2) times the exact m.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def update_management(
 ) -> tuple[PulseGain, PulseGain]:
     """The gains of both sides for update cycles with these maxima (elements ``v`` stand for ``v * 2**-fraction``).
 
-    ``gain``: C, ``power``: C**2, each as mantissa and shift (mantissa of GAIN_BITS bits). A side whose maximum is 0
-    gets probability 0 throughout.
+    ``gain``: C, ``power``: C**2, each as mantissa and shift (mantissa of GAIN_BITS bits). A vector of zeros has
+    probability 0 throughout; in ``exact`` mode the other side then has too.
 
     ``exact``: T = x_max * delta_max * mantissa(C**2) is shifted to 2 GAIN_BITS (or one less, to make its exponent
     even), r = floor(sqrt(T)) is p_max, and each multiplier is ``floor(r * 2**GAIN_BITS / v_max)``, ``v_max`` shifted
