@@ -440,6 +440,7 @@ def _softmax(count: int, generator: np.random.Generator) -> Vectors:
     classes, fraction = _config().classes, _config().stages[-1].adc_fraction
     logits = _signed(generator, (count, classes), _reading_bits())
     near = generator.random((count, 1)) < 0.5  # half of them as near to each other as in training
+    near[:CORNERS] = False
     logits = np.where(near, logits >> (_reading_bits() - fraction - 3), logits)
     label = generator.integers(0, classes, count)
     errors = [softmax_error(case, int(which), fraction) for case, which in zip(logits, label, strict=True)]
@@ -457,6 +458,7 @@ def _square_root(count: int, generator: np.random.Generator) -> Vectors:
     bits = 2 * GAIN_BITS
     value = _unsigned(generator, (count,), bits)
     squares = generator.random(count) < 0.25  # perfect squares, and one less
+    squares[:CORNERS] = False
     near = generator.integers(1, 1 << GAIN_BITS, count) ** 2 - generator.integers(0, 2, count)
     value = np.where(squares, near, value)
     root, rest = square_root(value, bits)
