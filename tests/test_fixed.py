@@ -66,7 +66,9 @@ def test_round_shift_is_odd(value: int, shift: int) -> None:
 def test_round_shift_broadcasts_vectors_against_shifts() -> None:
     values = np.arange(-6, 6).reshape(2, 6)
     shifts = np.array([[1], [2]])
-    expected = [[shifted(int(value), int(shift)) for value in row] for row, (shift,) in zip(values, shifts, strict=True)]
+    expected = [
+        [shifted(int(value), int(shift)) for value in row] for row, (shift,) in zip(values, shifts, strict=True)
+    ]
     assert round_shift(values, shifts).tolist() == expected
 
 
@@ -81,7 +83,9 @@ def test_bit_length_of_any_length(values: list[int]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.integers(-(1 << 63), (1 << 63) - 1), min_size=1), st.integers(-(1 << 62), 0), st.integers(0, 1 << 62))
+@given(
+    st.lists(st.integers(-(1 << 63), (1 << 63) - 1), min_size=1), st.integers(-(1 << 62), 0), st.integers(0, 1 << 62)
+)
 def test_saturate_is_the_nearest_value_in_range(values: list[int], low: int, high: int) -> None:
     values += [low, high, low - 1, high + 1]
     assert saturate(np.array(values), low, high).tolist() == [min(max(value, low), high) for value in values]

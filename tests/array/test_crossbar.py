@@ -272,7 +272,9 @@ def test_updates_have_the_mean_and_variance_of_the_paper(slots: int) -> None:
     q = p_row * p_column
     mean_r, mean_c = lines * p_row, lines * p_column
     square_r, square_c = mean_r**2 + mean_r * (1 - p_row), mean_c**2 + mean_c * (1 - p_column)
-    variance_of_cycle = slots * ((square_r * square_c - (mean_r * mean_c) ** 2) / lines**4 + deviation**2 * q / lines**2)
+    variance_of_cycle = slots * (
+        (square_r * square_c - (mean_r * mean_c) ** 2) / lines**4 + deviation**2 * q / lines**2
+    )
     assert abs(changes.mean() - slots * q) < SIGMAS * math.sqrt(variance_of_cycle / cycles)
     assert changes.var() == pytest.approx(slots * q * (1 - q + deviation**2), rel=0.02)
 

@@ -177,7 +177,10 @@ def test_move_equals_the_formula(
     low, high = bounds
     values = {"step_up": step_up, "step_down": step_down, "bound_high": high, "bound_low": low}
     moved = ConstantStep(model="constant_step").move(
-        np.array([weight]), {name: np.array([value]) for name, value in values.items()}, np.array([factor]), np.array([up])
+        np.array([weight]),
+        {name: np.array([value]) for name, value in values.items()},
+        np.array([factor]),
+        np.array([up]),
     )
     exact = Fraction((step_up if up else -step_down) * factor, 1 << (CYCLE_FRACTION_BITS + STEP_EXTRA_BITS))
     rounded = math.floor(abs(exact) + HALF) * (1 if exact > 0 else -1)

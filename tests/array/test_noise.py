@@ -97,9 +97,7 @@ def test_mix_is_simons_round_on_strings_of_bits(word: int) -> None:
     left, right = bits[:12], bits[12:]
     for _ in range(MIX_ROUNDS):
         terms = (right, left[1:] + left[:1], left[5:] + left[:5], left[2:] + left[:2])
-        new = "".join(
-            str(int(r) ^ (int(one) & int(five)) ^ int(two)) for r, one, five, two in zip(*terms, strict=True)
-        )
+        new = "".join(str(int(r) ^ (int(one) & int(five)) ^ int(two)) for r, one, five, two in zip(*terms, strict=True))
         left, right = new, left
     assert int(mix(np.array(word))) == int(left + right, 2)
 

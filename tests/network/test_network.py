@@ -80,8 +80,8 @@ def test_gradients_equal_float64_backpropagation(mode: str, seed: int) -> None:
     """Logits within 2**-12, and every change of a weight within 2**-10 of the largest of its layer.
 
     Every word on the way is rounded to 2**-15, absolutely (activations, outputs) or relative to the largest of its
-    vector (errors, their backward sums). A logit sums 6 rounded activations with weights below 1, hence less than 8 such
-    errors; a change of K1 has come through two backward reads, three slopes and 4 positions, hence less than 32.
+    vector (errors, their backward sums). A logit sums 6 rounded activations with weights below 1, hence less than 8
+    such errors; a change of K1 has come through two backward reads, three slopes and 4 positions: less than 32.
     """
     config = load("tiny", [*FINE, f"array.backward.noise_management={mode}"], seed=seed)
     machine = GoldenMachine(config)

@@ -33,7 +33,9 @@ def period(width: int) -> int:
 
 def states_of(width: int) -> st.SearchStrategy[Words]:
     """A few states of that width, never zero."""
-    return st.lists(st.integers(1, (1 << width) - 1), min_size=1, max_size=9).map(lambda s: np.array(s, dtype=np.uint64))
+    return st.lists(st.integers(1, (1 << width) - 1), min_size=1, max_size=9).map(
+        lambda s: np.array(s, dtype=np.uint64)
+    )
 
 
 def step(state: int, width: int) -> int:
@@ -75,10 +77,11 @@ def rank(rows: list[int]) -> int:
     """Rank of a matrix over GF(2) whose rows are integers."""
     pivots: list[int] = []
     for row in rows:
+        rest = row
         for pivot in pivots:
-            row = min(row, row ^ pivot)
-        if row:
-            pivots.append(row)
+            rest = min(rest, rest ^ pivot)
+        if rest:
+            pivots.append(rest)
     return len(pivots)
 
 

@@ -50,7 +50,9 @@ class Case:
 def cases(draw: st.DrawFn) -> Case:
     magnitude_bits = draw(st.integers(3, 15))
     limit = (1 << magnitude_bits) - 1
-    corners = sorted({power + offset for power in (1 << k for k in range(magnitude_bits)) for offset in (-1, 0)} | {limit})
+    corners = sorted(
+        {power + offset for power in (1 << k for k in range(magnitude_bits)) for offset in (-1, 0)} | {limit}
+    )
     element = st.one_of(st.integers(-limit, limit), st.sampled_from(corners + [-corner for corner in corners]))
     length = draw(st.integers(1, 6))
     bits = draw(st.integers(0, magnitude_bits))  # vectors of every size, not only those near full scale

@@ -30,7 +30,7 @@ def test_equals_the_first_maximum_of_each_window(volume: np.ndarray) -> None:
 @settings(max_examples=150, deadline=None)
 @given(volume=volumes, data=st.data())
 def test_unpool_is_the_transpose_of_taking_the_maxima(volume: np.ndarray, data: st.DataObject) -> None:
-    """<take(v), e> = <v, unpool(e)> for the linear map "take the elements at ``where``", whatever v it is applied to."""
+    """<take(v), e> = <v, unpool(e)>, "take" being the linear map that picks the elements at ``where``."""
     maxima, where = pool(volume)
     errors = data.draw(hypothesis_numpy.arrays(np.int64, maxima.shape, elements=st.integers(-9, 9)))
     back = unpool(errors, where, *volume.shape[:2])

@@ -33,9 +33,7 @@ def rotated(word: int, places: int) -> int:
 @given(sharing=sharings, lines=st.integers(1, 30), seed=st.integers(0, 2**32))
 def test_lines_see_rotations_of_their_generators_word(sharing: int, lines: int, seed: int) -> None:
     words = np.random.default_rng(seed).integers(0, 1 << WORD_BITS, -(-lines // sharing))
-    expected = [
-        rotated(int(words[line // sharing]), line % sharing * (WORD_BITS // sharing)) for line in range(lines)
-    ]
+    expected = [rotated(int(words[line // sharing]), line % sharing * (WORD_BITS // sharing)) for line in range(lines)]
     assert line_words(words, lines, sharing).tolist() == expected
 
 
@@ -65,7 +63,9 @@ def test_trains_are_comparisons_of_fresh_words(
 ) -> None:
     """In every slot of every cycle: draw, rotate, keep the upper bits, fire if below the probability word."""
     one = 1 << probability_bits
-    row = st.lists(st.one_of(st.integers(0, one), st.sampled_from((0, 1, one - 1, one))), min_size=lines, max_size=lines)
+    row = st.lists(
+        st.one_of(st.integers(0, one), st.sampled_from((0, 1, one - 1, one))), min_size=lines, max_size=lines
+    )
     probabilities = data.draw(st.lists(row, min_size=cycles, max_size=cycles))
     generator, states = seeded(lines, sharing, width)
     pulses, after = pulse_trains(generator, states, np.array(probabilities), slots, probability_bits, sharing)

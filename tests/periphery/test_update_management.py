@@ -212,7 +212,13 @@ def test_a_side_of_zeros_never_fires(mode: str, x: list[int], delta: list[int]) 
 def test_every_cycle_has_its_own_gain() -> None:
     """Several cycles at once equal each cycle alone."""
     maxima = [(1, 1), (32767, 3), (12, 30000), (0, 9), (4096, 16384)]
-    formats = {"x_fraction": 12, "delta_fraction": 20, "gain": (32768, 15), "power": (32768, 15), "probability_bits": 24}
+    formats = {
+        "x_fraction": 12,
+        "delta_fraction": 20,
+        "gain": (32768, 15),
+        "power": (32768, 15),
+        "probability_bits": 24,
+    }
     for mode in MODES:
         together = update_management(*(np.array(side) for side in zip(*maxima, strict=True)), mode=mode, **formats)
         for cycle, pair in enumerate(maxima):

@@ -10,7 +10,7 @@
 
 namespace crosspoint {
 
-// One line that fires in an update cycle.
+// A line that fires in an update cycle.
 struct FiredLine {
     std::int32_t line;
     std::uint32_t noise_word;
@@ -27,13 +27,20 @@ struct FiredLines {
     long count = 0;
 
     // One place more than lines, because add() writes before it knows.
-    explicit FiredLines(long lines) : line(lines), noise_word(lines), pulses(lines), negative(lines) {}
+    // One place more than lines, because add_if writes before it decides.
+    explicit FiredLines(long lines) : line(lines + 1), noise_word(lines + 1), pulses(lines + 1), negative(lines + 1) {}
 
-    void add(long which, std::uint64_t trains, bool is_negative) {
+    void add(long which, std::uint64_t train, bool is_negative) {
         line[count] = std::int32_t(which);
-        pulses[count] = trains;
+        pulses[count] = train;
         negative[count] = is_negative;
         ++count;
+    }
+
+    // Without a branch: whether a line coincides is as good as random.
+    void add_if(long which, std::uint64_t train, bool is_negative) {
+        add(which, train, is_negative);
+        count -= train == 0;
     }
 };
 
@@ -55,7 +62,8 @@ public:
           column_noise(columns),
           d_(d),
           constants_(constants),
-          factor_(columns) {}
+          factor_(columns),
+          met_(columns) {}
 
     const bool keeps_rows;
     const long rows, columns;
@@ -84,8 +92,7 @@ public:
         for (long v = 0; v < vectors; ++v) {
             F64x8 value = outputs[v];
             if (read.noise_gain) {
-                states[v] = feedback.advance(states[v]);
-                value += gain * gaussian(states[v]);
+                value += gain * gaussian(feedback.draw(states[v]));
             }
             const F64x8 code = least(floor_of(least(magnitude(value) * scale + 0.5, limit + 1)), limit);
             I64x8 full = code >= limit;
@@ -103,7 +110,7 @@ public:
         if (!d_.cycle_noise) return;
         for (Generators* noise : {&row_noise, &column_noise}) {
             U64x8* states = noise->lanes();
-            for (long v = 0; v < noise->vectors(); ++v) states[v] = feedback.advance(states[v]);
+            for (long v = 0; v < noise->vectors(); ++v) feedback.draw(states[v]);
         }
     }
 
@@ -116,8 +123,9 @@ public:
         for (long q = 0; q < fired_rows.count; ++q) {
             const FiredLine row{fired_rows.line[q], fired_rows.noise_word[q], fired_rows.pulses[q],
                                 bool(fired_rows.negative[q])};
-            coincidences += find_factors(row, fired_columns);
-            move_row<Device>(row, fired_columns);
+            const FiredLines& columns_met = d_.desired_bl == 1 ? fired_columns : select_coinciding(row, fired_columns);
+            coincidences += find_factors(row, columns_met);
+            move_row<Device>(row, columns_met);
         }
         return coincidences;
     }
@@ -134,7 +142,17 @@ private:
             fired.noise_word[q] = std::uint32_t(noise.state[fired.line[q]] & WORD_MASK);
     }
 
-    // cycle_factor of array/noise.py for every fired column; returns the coincidences.
+    // The columns that fire in a slot of the row's; their pulses are then the coincidences.
+    const FiredLines& select_coinciding(const FiredLine& row, const FiredLines& fired) {
+        met_.count = 0;
+        for (long q = 0; q < fired.count; ++q) {
+            met_.noise_word[met_.count] = fired.noise_word[q];
+            met_.add_if(fired.line[q], row.pulses & fired.pulses[q], fired.negative[q]);
+        }
+        return met_;
+    }
+
+    // cycle_factor of array/noise.py for every coinciding column; returns the coincidences.
     long find_factors(const FiredLine& row, const FiredLines& fired) {
         const long count = fired.count;
         const int fraction = int(constants_.cycle_fraction_bits), draw_fraction = int(constants_.draw_fraction_bits);
@@ -153,7 +171,7 @@ private:
         }
         long total = 0;
         for (long q = 0; q < count; ++q) {
-            const int coincidences = std::popcount(row.pulses & pulses[q]);
+            const int coincidences = std::popcount(pulses[q]);
             const int noise = gaussian(mix(row.noise_word ^ words[q])) * int(gains[coincidences]);
             factors[q] = (coincidences << fraction) + ((noise + half - (noise < 0)) >> draw_fraction);
             total += coincidences;
@@ -182,6 +200,7 @@ private:
     const StageDescription& d_;
     const Constants& constants_;
     Buffer<std::int32_t> factor_;
+    FiredLines met_;
 };
 
 }  // namespace crosspoint

@@ -16,10 +16,12 @@ struct Feedback {
         for (int k = 0; k < 4; ++k) shifts[k] = int(taps[k]) - WORD_BITS;
     }
 
-    U64x8 advance(U64x8 state) const {
-        const U64x8 word =
-            (state >> shifts[0]) ^ (state >> shifts[1]) ^ (state >> shifts[2]) ^ (state >> shifts[3]);
-        return ((state << WORD_BITS) | (word & WORD_MASK)) & state_mask;
+    // Draw: advances eight states, returns their words.
+    U64x8 draw(U64x8& state) const {
+        const U64x8 bits = (state >> shifts[0]) ^ (state >> shifts[1]) ^ (state >> shifts[2]) ^ (state >> shifts[3]);
+        const U64x8 word = bits & WORD_MASK;
+        state = ((state << WORD_BITS) | word) & state_mask;
+        return word;
     }
 };
 
@@ -34,9 +36,9 @@ struct Generators {
 };
 
 // xi of eight drawn words: twice (256 (ones - 8) + fill) - 255.
-inline F64x8 gaussian(U64x8 state) {
-    const U64x8 ones = ones_of_16(state >> 8);
-    const U64x8 fill = state & 0xFF;
+inline F64x8 gaussian(U64x8 word) {
+    const U64x8 ones = ones_of_16(word >> 8);
+    const U64x8 fill = word & 0xFF;
     return to_double((ones << 9) + (fill << 1)) - (8 * 512 + 255.0);
 }
 

@@ -284,6 +284,7 @@ private:
         U64x8* states = generators.lanes();
         long v = 0;
         for (; v + 4 <= generators.vectors(); v += 4) fire_vectors<4>(states + v, thresholds + v, pulses + v);
+        for (; v + 2 <= generators.vectors(); v += 2) fire_vectors<2>(states + v, thresholds + v, pulses + v);
         for (; v < generators.vectors(); ++v) fire_vectors<1>(states + v, thresholds + v, pulses + v);
     }
 
@@ -294,8 +295,8 @@ private:
         for (int k = 0; k < COUNT; ++k) state[k] = states[k];
         for (long slot = 0; slot < d_.desired_bl; ++slot)
             for (int k = 0; k < COUNT; ++k) {
-                state[k] = crossbar.feedback.advance(state[k]);
-                train[k] |= (U64x8)((state[k] & WORD_MASK) < thresholds[k]) & (1ull << slot);
+                const U64x8 word = crossbar.feedback.draw(state[k]);
+                train[k] |= (U64x8)(word < thresholds[k]) & (1ull << slot);
             }
         for (int k = 0; k < COUNT; ++k) states[k] = state[k], pulses[k] = train[k];
     }
@@ -304,7 +305,7 @@ private:
         U64x8* states = generators.lanes();
         std::fill_n(trains.data(), lines, 0);
         for (long slot = 0; slot < d_.desired_bl; ++slot) {
-            for (long v = 0; v < generators.vectors(); ++v) states[v] = crossbar.feedback.advance(states[v]);
+            for (long v = 0; v < generators.vectors(); ++v) crossbar.feedback.draw(states[v]);
             for (long line = 0; line < lines; ++line) {
                 const std::uint64_t own = generators.state[line / d_.generator_sharing] & WORD_MASK;
                 const std::uint64_t word = shared_word(own, line % d_.generator_sharing, d_.generator_sharing);
