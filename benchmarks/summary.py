@@ -1,6 +1,7 @@
-"""The tables and the figure of the recorded runs: results/README.md and results/curves.svg.
+"""The tables and the figure of the recorded runs, in README.md, results/README.md and results/curves.svg.
 
-Everything is computed from ``results/runs/*.json``; nothing is typed in but the paper's own figures.
+Everything is computed from ``results/runs/*.json``; nothing is typed in but the paper's own figures. A table stands
+between ``<!-- NAME table -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -101,11 +102,21 @@ def draw_curves(path: Path) -> None:
     plt.close(figure)
 
 
+def place_table(page: Path, name: str, table: str) -> None:
+    """Put a table into a page, in place of the one that is there."""
+    text = page.read_text(encoding="utf-8")
+    before, mark, after = text.partition(f"<!-- {name} table -->\n")
+    if not mark:
+        raise SystemExit(f"error: {page}: no line <!-- {name} table -->")
+    _, end, rest = after.partition("<!-- end -->\n")
+    page.write_text(f"{before}{mark}\n{table}\n\n<!-- end -->\n{rest if end else after}", encoding="utf-8")
+
+
 def main() -> None:
     draw_curves(RESULTS / "curves.svg")
-    for name, table in (("paper", paper_table()), ("reference", reference_table())):
-        (RESULTS / f"{name}_table.md").write_text(table + "\n", encoding="utf-8")
-        print(table, end="\n\n")
+    place_table(RESULTS.parent / "README.md", "paper", paper_table())
+    place_table(RESULTS / "README.md", "paper", paper_table())
+    place_table(RESULTS / "README.md", "reference", reference_table())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Trains row 15 of the paper's table (`lenet-bl1-um`) on MNIST for three epochs with one word narrowed or widened at a
 time, and records the mean test error of epochs 2 and 3 for every seed. Results are appended to
 ``results/width_study/runs.jsonl``; what is there already is not run again, so the study can be cut at any time.
-``--table`` writes the table of what is there.
+``--table`` prints the table of what is there.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ FOLDER = Path(__file__).parents[1] / "results" / "width_study"
 
 #: Word, config field, values; the preset's own value is measured as the baseline.
 WORDS: dict[str, tuple[str, list[str]]] = {
-    "DAC, fraction bits": ("array.converters.dac_fraction_bits", ["4", "5", "6", "7", "8", "11"]),
-    "ADC, fraction bits": ("array.converters.adc_fraction_bits", ["3", "4", "5", "6", "9"]),
-    "weight, fraction bits (range +-1)": ("array.weight.fraction_bits", ["11", "12", "13", "14", "15", "19"]),
-    "probability word, bits": ("array.update.probability_bits", ["6", "8", "10", "12", "16"]),
-    "error mantissa, bits": ("formats.error_bits", ["5", "6", "8", "10", "12"]),
-    "activation, fraction bits": ("formats.activation_fraction_bits", ["4", "6", "8", "10"]),
+    "DAC, fraction bits": ("array.converters.dac_fraction_bits", ["3", "5", "7"]),
+    "ADC, fraction bits": ("array.converters.adc_fraction_bits", ["3", "4", "5"]),
+    "weight, fraction bits (range +-1)": ("array.weight.fraction_bits", ["11", "13", "15"]),
+    "probability word, bits": ("array.update.probability_bits", ["6", "8", "12", "16"]),
+    "error mantissa, bits": ("formats.error_bits", ["6", "8", "12"]),
+    "activation, fraction bits": ("formats.activation_fraction_bits", ["4", "6", "8"]),
 }
 
 

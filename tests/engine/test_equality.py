@@ -189,3 +189,77 @@ def test_golden_equals_fast_on_presets(preset: str) -> None:
     config = load(preset)
     images, labels = random_images(config, 1, seed=len(preset))
     assert_equal_machines(config, images, labels, swap_after=1)
+
+
+def assert_equal_from(config: Config, weights: dict[str, NDArray[np.int32]], labels: list[int]) -> State:
+    """Both machines train white images from an initial state with these weights. Returns the final state."""
+    golden, fast = GoldenMachine(config), FastMachine(config)
+    state = golden.state() | {f"{name}.weights": values for name, values in weights.items()}
+    golden.load(state)
+    fast.load(state)
+    images = np.full((len(labels), config.input.height, config.input.width), 255, dtype=np.uint8)
+    classes = np.array(labels, dtype=np.uint8)
+    np.testing.assert_array_equal(fast.train(images, classes), golden.train(images, classes))
+    assert_same(golden.state(), fast.state())
+    return golden.state()
+
+
+NOISELESS: dict[str, Any] = {"noise": 0.0, "bound": "off", "noise_management": "exact"}
+
+
+@pytest.mark.parametrize("fraction", (4, 7, 14))
+def test_golden_equals_fast_at_the_ends_of_the_exponential(fraction: int) -> None:
+    """Logits at every distance around the range of 16, chosen through the weights of the bias line. The label's is the
+    largest, so that the errors are those few LSBs, which an exact update at a rate of 1 shows in the weights."""
+    array = {
+        "forward": NOISELESS,
+        "update": {"mode": "exact"},
+        "converters": {"adc_fraction_bits": fraction},
+        "weight": {"bits": 30, "fraction_bits": 24},
+        "device": {"w_max": "off"},
+    }
+    distances = np.array([0, *range((16 << fraction) - 50, (16 << fraction) + 50)])
+    layer = {"type": "fully_connected", "outputs": len(distances), "activation": "softmax", "array": array}
+    tree = {"classes": len(distances), "input": {"height": 1, "width": 1}, "learning_rate": 1.0, "layers": {"W": layer}}
+    weights = np.zeros((len(distances), 2), dtype=np.int32)
+    weights[:, 1] = -distances << (24 - fraction)
+    state = assert_equal_from(Config.model_validate(tree), {"W": weights}, [0])
+    moved = (state["W.weights"] != weights).any(axis=1)
+    assert moved[distances < 16 << fraction].all()
+    assert not moved[distances >= 16 << fraction].any()
+
+
+def test_golden_equals_fast_on_vanishing_errors() -> None:
+    """Errors of a hidden layer of a few 2**-40, the LSB at the largest shared exponent, so that their rounding decides
+    how often rows fire. Each backward read ends at 2**-14 of its largest input: errors of 2**-23 become 2**-37 through
+    the weights of the last layer, which are as small, and then 2**-40 through ordinary ones."""
+    array = {
+        "forward": NOISELESS,
+        "backward": NOISELESS,
+        "update": {"desired_bl": 10, "management": "exact"},
+        "converters": {"adc_fraction_bits": "off"},
+        "weight": {"bits": 30, "fraction_bits": 24},
+        "device": {"dw_min": 2.0**-28, "w_max": "off"},
+    }
+    hidden, classes = 70, 2
+    full = {"type": "fully_connected", "activation": "identity", "bias": False, "array": array}
+    tree = {
+        "classes": classes,
+        "learning_rate": 1.0,
+        "input": {"height": 1, "width": 1},
+        "layers": {
+            "H": {**full, "outputs": hidden},
+            "I": {**full, "outputs": 5},
+            "W": {**full, "outputs": classes, "activation": "softmax", "bias": True},
+        },
+    }
+    generator = np.random.default_rng(1)
+    weights = {
+        "H": np.zeros((hidden, 1), dtype=np.int32),
+        "I": generator.integers(-(1 << 22), 1 << 22, (5, hidden)).astype(np.int32),
+        "W": generator.integers(-(1 << 11), 1 << 11, (classes, 6)).astype(np.int32),
+    }
+    weights["W"][:, -1] = [0, -16 << 24]
+    weights["W"][1, -1] += 1 << 21  # the second logit is 15.875 below the first: an error of 2**-23
+    state = assert_equal_from(Config.model_validate(tree), weights, [0] * 60)
+    assert state["H.counters"][COUNTERS.index("row_pulses")] > 100
