@@ -16,10 +16,10 @@ demo: setup
 	@echo "report: runs/demo/report.html"
 
 test: setup
-	$(PYTHON) -m pytest $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -c pyproject.toml $(PYTEST_ARGS)
 
 test-slow: setup
-	$(PYTHON) -m pytest -m slow $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -c pyproject.toml -m slow $(PYTEST_ARGS)
 
 lint: setup
 	$(PYTHON) -m ruff check
