@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from emulator.array.devices import DEVICE_MODELS
 from emulator.config import Config, load, preset_names
 from emulator.engine.machine import FastMachine
+from emulator.fixed import STEP_BITS, STEP_EXTRA_BITS
 from emulator.machine import COUNTERS, State
 from emulator.network.network import GoldenMachine
 
@@ -43,14 +45,17 @@ def read_trees(draw: st.DrawFn) -> dict[str, Any]:
 def array_trees(draw: st.DrawFn) -> dict[str, Any]:
     bits = draw(st.integers(4, 30))
     fraction_bits = draw(st.integers(max(2, bits - 4), min(28, bits + 2)))
-    finest_step = 2.0 ** -(fraction_bits + 4)
+    mode = draw(st.sampled_from(("pulsed", "pulsed", "pulsed", "exact")))
+    if mode == "exact":
+        fraction_bits = min(fraction_bits, 17)  # what the largest learning rate drawn here allows
+    finest_step = 2.0 ** -(fraction_bits + STEP_EXTRA_BITS)
     return {
         "replication": draw(st.sampled_from((1, 1, 2, 3, 4, 7))),
         "forward": draw(read_trees()),
         "backward": draw(read_trees()),
         "update": {
-            "mode": draw(st.sampled_from(("pulsed", "pulsed", "pulsed", "exact"))),
-            "desired_bl": draw(st.one_of(st.just(1), st.integers(1, 63))),
+            "mode": mode,
+            "desired_bl": draw(st.one_of(st.sampled_from((1, 1, 2, 3, 10, 63)), st.integers(1, 63))),
             "management": draw(st.sampled_from(MANAGEMENT)),
             "probability_bits": draw(st.integers(2, 24)),
             "generator_sharing": draw(st.sampled_from((1, 1, 2, 3, 5, 24))),
@@ -62,7 +67,7 @@ def array_trees(draw: st.DrawFn) -> dict[str, Any]:
             "initial_range": draw(st.sampled_from((0.0, 1.0, 8.0))),
         },
         "device": {
-            "dw_min": draw(st.floats(finest_step, max(finest_step, 0.05))),
+            "dw_min": draw(st.floats(finest_step, max(finest_step, min(0.05, finest_step * 2**STEP_BITS)))),
             "dw_min_std": draw(st.sampled_from((0.0, 0.3, 2.0))),
             "dw_min_dtod": draw(st.sampled_from((0.0, 0.3, 1.0))),
             "up_down_dtod": draw(st.sampled_from((0.0, 0.02, 0.5))),
@@ -189,6 +194,15 @@ def test_golden_equals_fast_on_presets(preset: str) -> None:
     config = load(preset)
     images, labels = random_images(config, 1, seed=len(preset))
     assert_equal_machines(config, images, labels, swap_after=1)
+
+
+@pytest.mark.parametrize("model", DEVICE_MODELS)
+def test_golden_equals_fast_with_every_device_model(model: str) -> None:
+    """The model's NumPy and its C++, where weights reach their bounds within a few images."""
+    device = ("model=" + model, "dw_min=0.1", "dw_min_std=1")
+    assignments = [f"array.device.{assignment}" for assignment in device]
+    config = load("tiny", [*assignments, "array.update.desired_bl=10", "learning_rate=1"])
+    assert_equal_machines(config, *random_images(config, 8, seed=1), swap_after=4)
 
 
 def assert_equal_from(config: Config, weights: dict[str, NDArray[np.int32]], labels: list[int]) -> State:
