@@ -119,14 +119,20 @@ def test_reads_are_rounded_sums_within_the_bound(
 
 
 @pytest.mark.parametrize("direction", ("forward", "backward"))
-@pytest.mark.parametrize("sigma", (0.06, 0.5))
-def test_read_noise_is_white_and_of_its_deviation(direction: str, sigma: float) -> None:
+@pytest.mark.parametrize(("sigma", "width"), ((0.06, 32), (0.06, 48), (0.06, 64), (0.5, 64)))
+def test_read_noise_is_white_and_of_its_deviation(direction: str, sigma: float, width: int) -> None:
     """Mean 0 within four standard errors and deviation within four of its own; no correlation between lines, nor
     between a line's successive reads at any lag up to 40, beyond four standard errors over all lines."""
     lines, reads = 48, 3000
     read = {"noise": sigma, "bound": "off"}
     stage = array_stage(
-        lines, lines, forward=read, backward=read, converters={"adc_fraction_bits": "off"}, weight={"initial_range": 0}
+        lines,
+        lines,
+        width,
+        forward=read,
+        backward=read,
+        converters={"adc_fraction_bits": "off"},
+        weight={"initial_range": 0},
     )
     crossbar = Crossbar(stage, seed=1)
     read_array = crossbar.read_forward if direction == "forward" else crossbar.read_backward

@@ -170,7 +170,7 @@ def test_golden_equals_fast_over_drawn_configs() -> None:
     drawn = valid = 0
     totals = np.zeros(len(COUNTERS), dtype=np.int64)
 
-    @settings(max_examples=120, deadline=None)
+    @settings(max_examples=250, deadline=None)
     @given(tree=config_trees(), count=st.integers(2, 3), seed=st.integers(0, 2**32 - 1))
     def check(tree: dict[str, Any], count: int, seed: int) -> None:
         nonlocal drawn, valid, totals
