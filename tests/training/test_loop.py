@@ -4,6 +4,7 @@ import os
 import random
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from emulator.config import Config
 from emulator.errors import CheckpointError, DataError, MachineError
@@ -340,9 +342,15 @@ def test_a_second_signal_ends_the_run_at_once(tmp_path: Path) -> None:
 
 def in_a_process(target: Callable[..., None], *arguments: Any) -> multiprocessing.Process:
     # fork: the child needs no imports and takes closures; the toy machine starts no threads.
-    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    process = multiprocessing.get_context("fork").Process(target=with_own_lock, args=(target, *arguments))
     process.start()
     return process  # type: ignore[return-value]
+
+
+def with_own_lock(target: Callable[..., None], *arguments: Any) -> None:
+    """tqdm shares its lock with forked children; one that is killed while holding it would stop the parent forever."""
+    tqdm.set_lock(threading.RLock())
+    target(*arguments)
 
 
 def slow(trained: int) -> None:
