@@ -17,3 +17,12 @@ def test_golden_equals_fast(preset: str, lenet_images: Dataset) -> None:
     config = load(preset)
     images = resample(lenet_images.train_images[:IMAGES], config.input.height, config.input.width)
     assert compare_machines(config, ["golden", "fast"], images, lenet_images.train_labels[:IMAGES]) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["lenet-bl1-um", "lenet-nm-bm", "lenet"])
+def test_golden_equals_fast_far_into_training(preset: str, lenet_images: Dataset) -> None:
+    """Hundreds of images, after which outputs saturate and bound management repeats."""
+    config = load(preset)
+    images, labels = lenet_images.train_images[:600], lenet_images.train_labels[:600]
+    assert compare_machines(config, ["golden", "fast"], images, labels) is None
