@@ -14,7 +14,7 @@ import numpy as np
 from emulator.fixed import SOFTMAX_FRACTION_BITS, Integers, round_shift
 from emulator.periphery.divider import divide
 
-#: exp(-16) is below half an LSB of the result, and below it the exponential is 0.
+#: exp(-16) is 1.9 LSB of the result; from there on the exponential is 0.
 EXPONENTIAL_RANGE = 16
 FINE_FRACTION_BITS = 18
 

@@ -7,6 +7,7 @@ config, ``draw`` gives every device its integers, ``move`` says in NumPy how coi
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -36,15 +37,15 @@ class Device(BaseModel):
     #: double that holds an integer.
     MOVE_CPP: ClassVar[str]
 
+    @abstractmethod
     def draw(self, gaussian: Callable[[int], Integers], weight_fraction: int, weight_limit: int) -> Parameters:
         """The parameters of all devices. ``gaussian(k)`` is the k-th Gaussian word of each, ``(rows, columns)``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def move(self, weights: Integers, parameters: Parameters, factors: Integers, up: Flags) -> Integers:
         """Weights after a move by ``factors`` steps (CYCLE_FRACTION_BITS), upwards where ``up``. A factor of 0
         changes nothing. All arguments have one shape."""
-        raise NotImplementedError
 
+    @abstractmethod
     def bounds(self, parameters: Parameters) -> tuple[Integers, Integers]:
         """The lowest and highest weight of every device: where initial weights and exact updates are clipped."""
-        raise NotImplementedError

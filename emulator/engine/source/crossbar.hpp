@@ -26,7 +26,6 @@ struct FiredLines {
     std::vector<std::uint8_t> negative;
     long count = 0;
 
-    // One place more than lines, because add() writes before it knows.
     // One place more than lines, because add_if writes before it decides.
     explicit FiredLines(long lines) : line(lines + 1), noise_word(lines + 1), pulses(lines + 1), negative(lines + 1) {}
 
