@@ -1,0 +1,85 @@
+"""Make every recorded run again: the rows of the paper's table, and the comparison with the float64 reference.
+
+    python -m benchmarks.paper_runs --data-dir DIR [--out runs/paper] [--at-once 2]
+
+Trains each run with `python -m emulator train` in a folder of its own, as many at once as asked, goes on from a folder's
+checkpoint where there is one, and records what is finished. It can be stopped at any moment and started again. All of it
+takes some hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from benchmarks.record import record
+from benchmarks.summary import COMPARED, COMPARED_EPOCHS, LAST, ROWS
+from emulator.training.loop import CHECKPOINT_NAME
+from emulator.training.provenance import Provenance
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class PaperRun:
+    preset: str
+    machine: str
+    seed: int
+    epochs: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.preset}-{self.machine}-seed{self.seed}"
+
+    def command(self, data_dir: Path, out: Path) -> list[str]:
+        folder = out / self.name
+        command = [sys.executable, "-m", "emulator", "train", "--config", self.preset, "--machine", self.machine]
+        command += ["--data", "mnist", "--data-dir", str(data_dir), "--epochs", str(self.epochs)]
+        command += ["--seed", str(self.seed), "--out", str(folder), "--quiet"]
+        return command + (["--resume"] if (folder / CHECKPOINT_NAME).exists() else [])
+
+
+def paper_runs() -> list[PaperRun]:
+    """Thirty epochs of every row; five of the compared presets, two seeds on both machines."""
+    runs = [PaperRun(preset, "fast", 1, LAST[-1]) for _, preset, _, _ in ROWS]
+    short = COMPARED_EPOCHS[-1]
+    runs += [PaperRun(preset, "reference", seed, short) for preset in COMPARED for seed in (1, 2)]
+    return runs + [PaperRun(preset, "fast", 2, short) for preset in COMPARED]
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--data-dir", type=Path, required=True, help="folder of the MNIST idx files")
+    arguments.add_argument("--out", type=Path, default=ROOT / "runs" / "paper")
+    arguments.add_argument("--at-once", type=int, default=2, help="runs side by side, one core each")
+    options = arguments.parse_args()
+    commit = Provenance.find().commit
+    data_dir, out = options.data_dir.resolve(), options.out.resolve()
+
+    def train(run: PaperRun) -> str | None:
+        """None, or what went wrong."""
+        command = run.command(data_dir, out)
+        outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if outcome.returncode != 0:
+            return f"{run.name}: {outcome.stderr.strip().splitlines()[-1:] or outcome.returncode}"
+        record(out / run.name, commit)
+        return None
+
+    runs = paper_runs()
+    with ThreadPoolExecutor(options.at_once) as pool, tqdm(total=len(runs), unit=" runs") as bar:
+        failures = []
+        for failure in pool.map(train, runs):
+            failures += [failure] if failure else []
+            bar.update(1)
+    if failures:
+        raise SystemExit("error: " + "; ".join(failures))
+
+
+if __name__ == "__main__":
+    main()
