@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from emulator.command_line import run_command
 from emulator.config import load
-from emulator.errors import CrosspointError
 from emulator.machine import MACHINES
 
 # Commands import what they need when they run: the compiled engine and matplotlib take seconds to load.
 
 DEFAULT_CONFIG = "lenet-bl1-um"
-ERROR_EXIT = 2  # 1 is the answer "not bit-exact"
-INTERRUPTED_EXIT = 130
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -189,42 +185,5 @@ def _file_name(name: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code of the process. Whatever a user can cause is one line on stderr."""
-    try:
-        result = commands.main(args=arguments, prog_name="python -m emulator", standalone_mode=False)
-        sys.stdout.flush()
-        return result if isinstance(result, int) else 0
-    except BrokenPipeError:
-        # The reader of stdout is gone. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ERROR_EXIT
-    except click.UsageError as error:
-        return _fail(error.format_message().removesuffix(".") + _accepted(error))
-    except click.ClickException as error:
-        return _fail(error.format_message().removesuffix("."))
-    except CrosspointError as error:
-        return _fail(str(error))
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{place}{error.strerror or error}; accepted: a readable, writable place with room")
-    except (KeyboardInterrupt, click.Abort):
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED_EXIT
-
-
-def _accepted(error: click.UsageError) -> str:
-    """For a missing or unknown command or option, those that there are; other messages say it themselves."""
-    context = error.ctx
-    if context is None:
-        return ""
-    if isinstance(context.command, click.Group):
-        return f"; accepted: {', '.join(sorted(context.command.commands))}"
-    if isinstance(error, click.NoSuchOption):
-        options = [name for parameter in context.command.params for name in parameter.opts if name.startswith("--")]
-        return f"; accepted: {', '.join(options)}"
-    return ""
-
-
-def _fail(message: str) -> int:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
-    return ERROR_EXIT
+    """Run a command; returns the exit code of the process."""
+    return run_command(commands, "python -m emulator", arguments)

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from emulator.atomic import write_atomically
 from emulator.config import Config
 from emulator.errors import CheckpointError
 from emulator.machine import State
-from emulator.training.atomic import write_atomically
 from emulator.training.datasets import Dataset
 from emulator.training.log import EpochRecord
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from emulator.atomic import write_atomically
 from emulator.config import Config, Stage
 from emulator.machine import COUNTERS, State
-from emulator.training.atomic import write_atomically
 
 #: Bins of a weight histogram: enough to see the shape and a pile-up at the bounds.
 HISTOGRAM_BINS = 128

@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from emulator.atomic import write_atomically
 from emulator.config import Config
 from emulator.show import array_table, config_toml, converter_table, memory_table
-from emulator.training.atomic import write_atomically
 from emulator.training.log import EpochRecord, mean_bound
 from emulator.training.provenance import Provenance
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
+from emulator.atomic import write_atomically
 from emulator.config import Config
 from emulator.errors import CheckpointError, DataError, MachineError
 from emulator.machine import COUNTERS
 from emulator.training import loop
-from emulator.training.atomic import write_atomically
 from emulator.training.checkpoint import load_checkpoint, save_checkpoint
 from emulator.training.loop import Outcome, run_training
 from emulator.training.order import epoch_order
@@ -284,7 +284,7 @@ def test_every_bad_checkpoint_stops_before_anything_is_touched(tmp_path: Path) -
 def signal_at(number: signal.Signals, count: int) -> Hook:
     def hook(trained: int) -> None:
         if trained == count:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
 
     return hook
 
@@ -314,7 +314,7 @@ def test_a_signal_saves_and_the_run_goes_on_later(
 def test_a_signal_while_testing_leaves_no_trace_either(tmp_path: Path) -> None:
     class SignalledInTest(ToyMachine):
         def infer(self, images: Any) -> Any:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
             return super().infer(images)
 
     outcome = run(tmp_path / "cut", build=lambda name, config: SignalledInTest(config))
@@ -329,7 +329,7 @@ def test_a_signal_while_testing_leaves_no_trace_either(tmp_path: Path) -> None:
 def test_a_second_signal_ends_the_run_at_once(tmp_path: Path) -> None:
     def hook(trained: int) -> None:
         if trained in (20, 21):  # within one call of the machine
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # to this thread: the first is handled before the second
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, hook=hook, checkpoint_every=1000)
