@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.atomic import write_atomically
 from emulator.config import Config, Stage, load
 from emulator.errors import CrosspointError
 from emulator.fixed import (
@@ -32,6 +33,7 @@ from emulator.fixed import (
     PATH_BITS,
     RECIPROCAL_GUARD_BITS,
     SOFTMAX_FRACTION_BITS,
+    TAPS,
     WORD_BITS,
     Integers,
 )
@@ -41,7 +43,7 @@ from emulator.periphery.block_exponent import block_exponent
 from emulator.periphery.bound_management import bound_management
 from emulator.periphery.divider import divide
 from emulator.periphery.im2col import col2im, im2col
-from emulator.periphery.lfsr import TAPS, Lfsr
+from emulator.periphery.lfsr import Lfsr
 from emulator.periphery.max_search import max_search
 from emulator.periphery.noise_management import noise_management
 from emulator.periphery.pooling import pool, unpool
@@ -51,7 +53,6 @@ from emulator.periphery.scaler import scale
 from emulator.periphery.softmax import softmax_error
 from emulator.periphery.square_root import square_root
 from emulator.periphery.update_management import probability_words, update_management
-from emulator.training.atomic import write_atomically
 
 #: Elements of a vector, where a block takes vectors of any length: two beats of eight lanes and a part of a third.
 VECTOR_LENGTH = 19

@@ -38,6 +38,8 @@ def accepted(annotation: Any, field: FieldInfo | None = None) -> str:
         return _bounded(base, inner)
     if origin is typing.Literal:
         return ", ".join(str(value) for value in typing.get_args(annotation))
+    if origin is tuple:
+        return "list of " + ", ".join(accepted(member) for member in typing.get_args(annotation) if member is not ...)
     if origin is typing.Union or type(annotation).__name__ == "UnionType":
         return " or ".join(accepted(member) for member in typing.get_args(annotation))
     return _bounded(annotation, metadata)

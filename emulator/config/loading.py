@@ -81,10 +81,10 @@ def _assign(tree: dict[str, Any], assignment: str) -> None:
         place = place.setdefault(step, {})
         if not isinstance(place, dict):
             raise ConfigError(f"--set {assignment!r}: {step!r} is a value; accepted: path.to.field=value")
-    place[steps[-1]] = _value(text.strip())
+    place[steps[-1]] = parse_value(text.strip())
 
 
-def _value(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """A TOML value; text that is none (``exact``, ``off``) is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -101,7 +101,7 @@ def _resolve(tree: dict[str, Any], source: str) -> Config:
     try:
         Array.model_validate(common)
     except ValidationError as error:
-        raise ConfigError(_describe(error, Array, ("array",))) from error
+        raise ConfigError(describe_error(error, Array, ("array",))) from error
     if isinstance(layers, Mapping):
         resolved = {}
         for name, layer in layers.items():
@@ -116,10 +116,10 @@ def _resolve(tree: dict[str, Any], source: str) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_describe(error, Config, ())) from error
+        raise ConfigError(describe_error(error, Config, ())) from error
 
 
-def _describe(error: ValidationError, model: type[BaseModel], prefix: tuple[str, ...]) -> str:
+def describe_error(error: ValidationError, model: type[BaseModel], prefix: tuple[str, ...]) -> str:
     """One line for the first of the errors: field, value, what would be accepted."""
     first = error.errors()[0]
     steps = _steps(first)

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from emulator import fixed
 from emulator.array.devices import DEVICE_MODELS
 from emulator.config import Config, ReadQuantities, Stage
+from emulator.config.tables import EXPONENTIAL_RANGE, FINE_FRACTION_BITS, exponential_tables, tanh_table
 from emulator.engine.build import library
-from emulator.fixed import Integers
+from emulator.fixed import TAPS, Integers
 from emulator.machine import State, check_images, check_labels, check_state
 from emulator.network.network import GoldenMachine
-from emulator.periphery import softmax
-from emulator.periphery.activation import tanh_table
-from emulator.periphery.lfsr import TAPS
 
 MANAGEMENT = {"none": 0, "exact": 1, "power_of_two": 2, "constant": 3}
 ACTIVATION = {"tanh": 0, "identity": 1, "softmax": 2}
@@ -176,7 +174,7 @@ class FastMachine:
         return description
 
     def _constants(self, fraction: int) -> Constants:
-        coarse, fine = softmax.exponential_tables(fraction)
+        coarse, fine = exponential_tables(fraction)
         return Constants(
             gain_bits=fixed.GAIN_BITS,
             reciprocal_guard_bits=fixed.RECIPROCAL_GUARD_BITS,
@@ -185,8 +183,8 @@ class FastMachine:
             draw_fraction_bits=fixed.DRAW_FRACTION_BITS,
             softmax_fraction_bits=fixed.SOFTMAX_FRACTION_BITS,
             largest_exponent=fixed.LARGEST_EXPONENT,
-            exponential_range=softmax.EXPONENTIAL_RANGE,
-            fine_fraction_bits=softmax.FINE_FRACTION_BITS,
+            exponential_range=EXPONENTIAL_RANGE,
+            fine_fraction_bits=FINE_FRACTION_BITS,
             coarse=self._keep(coarse),
             fine=self._keep(fine),
         )

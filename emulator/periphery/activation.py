@@ -6,23 +6,10 @@ last entry is repeated.
 
 from __future__ import annotations
 
-import math
-from functools import cache
-
 import numpy as np
 
+from emulator.config.tables import tanh_table
 from emulator.fixed import Integers, round_shift, saturate
-
-#: tanh(8) differs from 1 by 2e-7, less than half an LSB of the finest activation.
-TANH_RANGE = 8
-
-
-@cache
-def tanh_table(input_fraction: int, output_fraction: int) -> Integers:
-    """``round(2**output_fraction * tanh(k * 2**-input_fraction))`` for k = 0 .. TANH_RANGE * 2**input_fraction - 1."""
-    entries = TANH_RANGE << input_fraction
-    values = [math.tanh(math.ldexp(k, -input_fraction)) for k in range(entries)]
-    return np.array([math.floor(math.ldexp(value, output_fraction) + 0.5) for value in values], dtype=np.int64)
 
 
 def activation(

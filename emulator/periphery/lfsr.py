@@ -22,11 +22,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from emulator.fixed import WORD_BITS, Integers
+from emulator.fixed import TAPS, WORD_BITS, Integers
 
 Words = NDArray[np.uint64]
 
-TAPS = {32: (32, 30, 26, 25), 48: (48, 44, 29, 27), 64: (64, 59, 49, 38)}
 WORD_MASK = np.uint64((1 << WORD_BITS) - 1)
 
 

@@ -6,28 +6,11 @@ delta is the negative gradient of the loss with respect to y: the project's sign
 
 from __future__ import annotations
 
-import math
-from functools import cache
-
 import numpy as np
 
+from emulator.config.tables import EXPONENTIAL_RANGE, FINE_FRACTION_BITS, exponential_tables
 from emulator.fixed import SOFTMAX_FRACTION_BITS, Integers, round_shift
 from emulator.periphery.divider import divide
-
-#: exp(-16) is 1.9 LSB of the result; from there on the exponential is 0.
-EXPONENTIAL_RANGE = 16
-FINE_FRACTION_BITS = 18
-
-
-@cache
-def exponential_tables(fraction: int) -> tuple[Integers, Integers]:
-    """Coarse: ``round(2**24 exp(-k/2))``, k = 0 .. 31. Fine: ``round(2**18 exp(-l * 2**-fraction))``, l < 1/2."""
-    coarse = [math.exp(-k / 2) for k in range(2 * EXPONENTIAL_RANGE)]
-    fine = [math.exp(-math.ldexp(k, -fraction)) for k in range(1 << (fraction - 1))]
-    return (
-        np.array([math.floor(math.ldexp(v, SOFTMAX_FRACTION_BITS) + 0.5) for v in coarse], dtype=np.int64),
-        np.array([math.floor(math.ldexp(v, FINE_FRACTION_BITS) + 0.5) for v in fine], dtype=np.int64),
-    )
 
 
 def exponential(distance: Integers, fraction: int) -> Integers:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.periphery.activation import TANH_RANGE, activation, derivative, tanh_table
+from emulator.config.tables import TANH_RANGE, tanh_table
+from emulator.periphery.activation import activation, derivative
 
 HALF = Fraction(1, 2)
 FRACTIONS = range(1, 15)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.fixed import WORD_BITS
-from emulator.periphery.lfsr import TAPS, Lfsr, Words
+from emulator.fixed import TAPS, WORD_BITS
+from emulator.periphery.lfsr import Lfsr, Words
 
 WIDTHS = tuple(TAPS)
 #: Prime factors of 2**width - 1.

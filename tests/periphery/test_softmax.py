@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emulator.config.tables import EXPONENTIAL_RANGE
 from emulator.fixed import SOFTMAX_FRACTION_BITS
-from emulator.periphery.softmax import EXPONENTIAL_RANGE, exponential, softmax_error
+from emulator.periphery.softmax import exponential, softmax_error
 
 ONE = 1 << SOFTMAX_FRACTION_BITS
 EXPONENTIAL_ERROR = 33
