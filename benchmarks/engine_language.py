@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from benchmarks.training_speed import WARM_UP, trainer
 from emulator.config import Config, load
-from emulator.fixed import WORD_BITS
+from emulator.fixed import TAPS, WORD_BITS
 from emulator.machine import build_machine
-from emulator.periphery.lfsr import TAPS
 from emulator.training.datasets import load_dataset
 
 States = NDArray[np.uint64]

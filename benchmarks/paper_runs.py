@@ -3,13 +3,14 @@
     python -m benchmarks.paper_runs --data-dir DIR [--out runs/paper] [--at-once 2]
 
 Trains each run with `python -m emulator train` in a folder of its own, as many at once as asked, goes on from a folder's
-checkpoint where there is one, and records what is finished. It can be stopped at any moment and started again. All of it
-takes some hours.
+checkpoint where there is one, and records what is finished. What is recorded is not run again (delete its file under
+results/runs to have it again). It can be stopped at any moment and started again. All of it takes some hours.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.record import record
+from benchmarks.record import record, record_path
 from benchmarks.summary import COMPARED, COMPARED_EPOCHS, LAST, ROWS
 from emulator.training.loop import CHECKPOINT_NAME
 from emulator.training.provenance import Provenance
@@ -43,6 +44,10 @@ class PaperRun:
         command += ["--data", "mnist", "--data-dir", str(data_dir), "--epochs", str(self.epochs)]
         command += ["--seed", str(self.seed), "--out", str(folder), "--quiet"]
         return command + (["--resume"] if (folder / CHECKPOINT_NAME).exists() else [])
+
+    def recorded(self) -> bool:
+        path = record_path(self.preset, self.machine, self.seed)
+        return path.exists() and len(json.loads(path.read_text(encoding="utf-8"))["epochs"]) >= self.epochs
 
 
 def paper_runs() -> list[PaperRun]:
@@ -71,7 +76,7 @@ def main() -> None:
         record(out / run.name, commit)
         return None
 
-    runs = paper_runs()
+    runs = [run for run in paper_runs() if not run.recorded()]
     with ThreadPoolExecutor(options.at_once) as pool, tqdm(total=len(runs), unit=" runs") as bar:
         failures = []
         for failure in pool.map(train, runs):

@@ -20,6 +20,10 @@ from emulator.training.provenance import Provenance
 FOLDER = Path(__file__).parents[1] / "results" / "runs"
 
 
+def record_path(name: str, machine: str, seed: int) -> Path:
+    return FOLDER / f"{name}-{machine}-seed{seed}.json"
+
+
 def record(run: Path, commit: str) -> Path:
     """Write the record of the run in a folder; returns its path. Raises CheckpointError."""
     header = read_checkpoint(run / CHECKPOINT_NAME).header
@@ -45,7 +49,7 @@ def record(run: Path, commit: str) -> Path:
         ],
     }
     FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{config['name']}-{header.machine}-seed{config['seed']}.json"
+    path = record_path(config["name"], header.machine, config["seed"])
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
 

@@ -1,7 +1,7 @@
 """The tables and the figure of the recorded runs, in README.md, results/README.md and results/curves.svg.
 
-Everything is computed from ``results/runs/*.json``; nothing is typed in but the paper's own figures. A table stands
-between ``<!-- NAME table -->`` and ``<!-- end -->``.
+Everything is computed from ``results/runs/*.json`` and the studies' ``runs.jsonl``; nothing is typed in but the paper's own
+figures. A table stands between ``<!-- NAME table -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
+from benchmarks import management_study, width_study
+
 RESULTS = Path(__file__).parents[1] / "results"
 
 #: Row of the paper's table, preset, what it is, and the paper's test error in percent as docs/paper.md has it.
@@ -29,6 +31,13 @@ ROWS = [
 ]
 COLOURS = ["#4a5568", "#b91c1c", "#c2410c", "#7c3aed", "#1d4ed8", "#047857"]
 COMPARED = ["lenet-nm-bm", "lenet-bl1-um"]
+#: What was changed in row 5 to see where its error comes from, and the recorded run.
+ROW_5 = [
+    ("row 5 as it is", "lenet-no-backward-noise-no-w4-bound", "fast"),
+    ("`array.backward.noise_management=exact`: scaling alone, backward noise is off", "row5-nm", "fast"),
+    ("`array.converters.dac_fraction_bits=off`: 14 bits", "row5-dac-off", "fast"),
+    ("no DAC: float64", "lenet-no-backward-noise-no-w4-bound", "reference"),
+]
 LAST = range(26, 31)
 COMPARED_EPOCHS = range(1, 6)
 
@@ -82,6 +91,21 @@ def reference_table() -> str:
     return "\n".join(lines)
 
 
+def row_5_table() -> str:
+    lines = [
+        "| what differs | machine | mean of epochs 3 to 5 | of 26 to 30 | epochs run |",
+        "|---|---|---|---|---|",
+    ]
+    for what, name, machine in ROW_5:
+        run = find(name, machine, 1)
+        if run:
+            last = percent(run, LAST)
+            early = f"{mean(percent(run, COMPARED_EPOCHS)[2:]):.2f}"
+            late = f"{mean(last):.2f}" if len(last) == len(LAST) else "-"
+            lines.append(f"| {what} | `{machine}` | {early} | {late} | {len(run['epochs'])} |")
+    return "\n".join(lines)
+
+
 def draw_curves(path: Path) -> None:
     """Test error over epochs of every row, on a logarithmic axis, with the paper's levels where they are numbers."""
     figure, axes = plt.subplots(figsize=(9, 5))
@@ -117,6 +141,9 @@ def main() -> None:
     place_table(RESULTS.parent / "README.md", "paper", paper_table())
     place_table(RESULTS / "README.md", "paper", paper_table())
     place_table(RESULTS / "README.md", "reference", reference_table())
+    place_table(RESULTS / "README.md", "row 5", row_5_table())
+    for study in (width_study.STUDY, management_study.STUDY):
+        place_table(study.folder / "README.md", "study", study.table().strip())
 
 
 if __name__ == "__main__":
