@@ -1,0 +1,64 @@
+"""What all blocks share: validated parameters, and their latency and throughput as numbers that tests read."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+
+from amaranth.hdl import UnusedElaboratable
+from amaranth.lib import wiring
+from pydantic import BaseModel, ConfigDict
+
+from emulator.config import Stage
+
+
+class Parameters(BaseModel):
+    """Parameters of a block. Frozen; unknown or illegal ones are refused with field, value and what is accepted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    @abstractmethod
+    def of(cls, stage: Stage, lanes: int) -> Parameters:
+        """The parameters that the tile of a network's stage needs."""
+
+
+@contextmanager
+def warnings_as_errors() -> Iterator[None]:
+    """For elaboration. A component that another place made and dropped may be collected just then: that is no error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        yield
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+class Block(wiring.Component, ABC, Generic[P]):
+    """A stream component. Subclasses name their parameters: ``class MaxSearch(Block[MaxSearchParameters])``."""
+
+    parameters_class: ClassVar[type[Parameters]]
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        for base in getattr(cls, "__orig_bases__", ()):
+            if get_origin(base) is Block and isinstance(get_args(base)[0], type):
+                cls.parameters_class = get_args(base)[0]
+
+    def __init__(self, parameters: P, signature: dict[str, wiring.In | wiring.Out]) -> None:
+        self.parameters = parameters
+        super().__init__(signature)
+
+    @property
+    @abstractmethod
+    def latency(self) -> int:
+        """Cycles from the last input beat of a vector taken to its first output beat offered, without stalls."""
+
+    @property
+    def cycles_per_beat(self) -> int:
+        """Cycles between input beats that are taken, without stalls: 1 where a block streams."""
+        return 1

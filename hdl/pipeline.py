@@ -1,0 +1,43 @@
+"""Pipelines with stream ends: all stages advance together whenever the last one is empty or taken."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import data, wiring
+
+
+def pipeline(m: Module, i: wiring.PureInterface, o: wiring.PureInterface, stages: int) -> tuple[Value, list[Signal]]:
+    """Control of a pipeline of ``stages`` registers from stream ``i`` to stream ``o``, one result per input.
+
+    Returns ``advance``, under which the registers of all stages load, and for every stage whether it holds something
+    (``valid[k]``: stage k, the last is ``o.valid``). Latency ``stages`` cycles, a beat per cycle. Bubbles are not closed.
+    """
+    valid = [Signal(name=f"valid_{stage}") for stage in range(stages)]
+    advance = Signal()
+    m.d.comb += [advance.eq(~o.valid | o.ready), i.ready.eq(advance), o.valid.eq(valid[-1])]
+    with m.If(advance):
+        m.d.sync += Cat(valid).eq(Cat(i.valid, *valid[:-1]))
+    return advance, valid
+
+
+def delayed(m: Module, advance: Value, value: Value | data.View, stages: int, name: str) -> list:
+    """``value`` after 0, 1 .. ``stages`` registers of a pipeline."""
+    shape = value.shape()
+    chain = [value]
+    for stage in range(stages):
+        register = Signal(shape, name=f"{name}_{stage + 1}")
+        with m.If(advance):
+            m.d.sync += register.eq(chain[-1])
+        chain.append(register)
+    return chain
+
+
+def fork(m: Module, i: wiring.PureInterface, outputs: list[wiring.PureInterface], enable: Value) -> None:
+    """Give every word of stream ``i`` to all ``outputs``, each of which takes it in its own time, while ``enable``."""
+    taken = [Signal(name=f"taken_{index}") for index in range(len(outputs))]
+    done = Cat(had | o.ready for had, o in zip(taken, outputs, strict=True)).all()
+    m.d.comb += i.ready.eq(enable & done)
+    for had, o in zip(taken, outputs, strict=True):
+        m.d.comb += o.valid.eq(enable & i.valid & ~had)
+        with m.If(enable & i.valid):
+            m.d.sync += had.eq(~done & (had | o.ready))

@@ -1,0 +1,250 @@
+"""What a block costs and how fast it is: synthesised, placed and routed, one block at a time.
+
+The block stands in a harness that takes its I/O out of the way: one shift register, filled from a pin, drives all inputs
+(``rst`` too), and one register per output bit takes the outputs, folded into a chain that ends at a pin. So any number of
+port bits fits three pins, nothing is optimised away, and every path of the block begins and ends in a register: Fmax
+holds for the block between registered neighbours. The block keeps its boundary during synthesis, so LUTs, registers,
+multipliers and memories are counted by Yosys within it; the harness is dissolved into it only for place and route.
+
+Results are kept under build/report by a digest of everything they depend on. Work goes on in a folder of its own, which
+takes its place when it is complete, so reports may run side by side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emulator.errors import CrosspointError
+from hdl.block import Block
+from hdl.export import describe, to_verilog
+from hdl.tools import NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, ToolError, run_tool, tool_version
+
+BUILD_FOLDER = Path(__file__).parents[1] / "build" / "report"
+HARNESS = "report_harness"
+
+
+@dataclass(frozen=True)
+class Device:
+    """An FPGA: how to build for it, and what its cells count as."""
+
+    title: str
+    target: float  # MHz that every block shall reach; place and route aims at it
+    synthesis: str
+    place_and_route: str
+    options: tuple[str, ...]
+    luts: Mapping[str, int]  # of every cell that takes LUTs, how many
+    registers: Sequence[str]  # beginnings of cell names
+    multipliers: Sequence[str]
+    memories: Sequence[str]
+
+
+DEVICES: dict[str, Device] = {
+    "ecp5-85k": Device(
+        title="ECP5-85k, speed grade 6",
+        target=80.0,
+        synthesis="synth_ecp5",
+        place_and_route=NEXTPNR_ECP5,
+        options=("--85k", "--speed", "6", "--package", "CABGA381", "--lpf-allow-unconstrained"),
+        # A carry cell takes the two LUTs of a slice; a distributed memory takes three slices.
+        luts={"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
+        registers=("TRELLIS_FF",),
+        multipliers=("MULT18X18D",),
+        memories=("DP16KD", "PDPW16KD"),
+    ),
+    "ice40-up5k": Device(
+        title="iCE40 UP5K",
+        target=24.0,  # half of its internal oscillator's
+        synthesis="synth_ice40 -dsp -device u",
+        place_and_route=NEXTPNR_ICE40,
+        options=("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
+        luts={"SB_LUT4": 1},  # a carry lies beside the LUT of its sum
+        registers=("SB_DFF",),
+        multipliers=("SB_MAC16",),
+        memories=("SB_RAM40",),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A block on a device."""
+
+    luts: int
+    registers: int
+    multipliers: int
+    memories: int
+    fmax: float  # MHz
+    path: str  # the slowest one, from register to register
+
+
+def harness(name: str, description: Mapping[str, Any]) -> str:
+    """The Verilog around block ``name``: see the module. Output bits are folded in front of their chain's register."""
+    inputs, outputs = [("rst", 1)], []
+    for port, member in description["streams"].items():
+        toward, back = (inputs, outputs) if member["direction"] == "in" else (outputs, inputs)
+        toward += [(f"{port}__payload", member["width"]), (f"{port}__valid", 1)]
+        back += [(f"{port}__ready", 1)]
+    connections = [".clk(clk)"]
+    widths = {}
+    for bus, ports in (("given", inputs), ("offered", outputs)):
+        low = 0
+        for port, width in ports:
+            connections.append(f".{port}({bus}[{low + width - 1}:{low}])")
+            low += width
+        widths[bus] = low
+    given, offered = widths["given"], widths["offered"]
+    return f"""\
+module {HARNESS}(input clk, input serial_in, output serial_out);
+  reg [{given - 1}:0] given;
+  wire [{offered - 1}:0] offered;
+  reg [{offered - 1}:0] taken;
+  {name} block({", ".join(connections)});
+  always @(posedge clk) begin
+    given <= {{given, serial_in}};
+    taken <= {{taken, serial_in}} ^ offered;
+  end
+  assign serial_out = taken[{offered - 1}];
+endmodule
+"""
+
+
+def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER) -> Result:
+    """Synthesise, place and route a block. Raises ToolError."""
+    verilog = to_verilog(name, block)
+    around = harness(name, describe(name, block))
+    script = "; ".join(
+        (
+            "read_verilog block.v harness.v",
+            f"hierarchy -check -top {HARNESS}",
+            "proc",
+            f"flatten {name}",
+            f"setattr -mod -set keep_hierarchy 1 {name}",
+            f"{device.synthesis} -top {HARNESS}",
+            "tee -q -o cells.json stat -json",
+            f"setattr -mod -unset keep_hierarchy {name}",
+            "flatten",
+            "opt_clean -purge",
+            "write_json netlist.json",
+        )
+    )
+    routing = [*device.options, "--json", "netlist.json", "--report", "timing.json", "--freq", f"{device.target:g}"]
+    routing += ["--seed", "1", "--timing-allow-fail"]
+    tools = [tool_version(tool) for tool in (YOSYS, device.place_and_route)]
+    digest = hashlib.sha256(json.dumps([verilog, around, script, routing, tools]).encode()).hexdigest()[:16]
+    finished = builds / f"{name}-{digest}"
+    if not finished.exists():
+        builds.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=builds))
+        (folder / "block.v").write_text(verilog, encoding="utf-8")
+        (folder / "harness.v").write_text(around, encoding="utf-8")
+        run_tool(YOSYS, ["-q", "-p", script], folder)
+        run_tool(device.place_and_route, routing, folder)
+        _put(folder, finished)
+    return read_result(
+        name, device, (finished / "cells.json").read_text("utf-8"), (finished / "timing.json").read_text("utf-8")
+    )
+
+
+def _put(folder: Path, finished: Path) -> None:
+    """Give a complete folder its name, unless another report was faster with the same."""
+    try:
+        folder.rename(finished)
+    except OSError:
+        if not finished.is_dir():
+            raise
+        shutil.rmtree(folder)
+
+
+def read_result(name: str, device: Device, cells: str, timing: str) -> Result:
+    """From what the tools wrote: Yosys' cells of every module, nextpnr's timing. Raises ToolError."""
+    counts = json.loads(cells)["modules"][f"\\{name}"].get("num_cells_by_type", {})
+
+    def count(beginnings: Sequence[str]) -> int:
+        return sum(number for cell, number in counts.items() if cell.startswith(tuple(beginnings)))
+
+    report = json.loads(timing)
+    clocks = [clock["achieved"] for clock in report["fmax"].values()]
+    if len(clocks) != 1:
+        raise ToolError(f"{name}: {len(clocks)} clocks with a path from register to register; accepted: one")
+    return Result(
+        luts=sum(device.luts.get(cell, 0) * number for cell, number in counts.items()),
+        registers=count(device.registers),
+        multipliers=count(device.multipliers),
+        memories=count(device.memories),
+        fmax=clocks[0],
+        path=_slowest(report["critical_paths"]),
+    )
+
+
+def _slowest(paths: Sequence[Mapping[str, Any]]) -> str:
+    """The path between registers in words."""
+    asynchronous = "<async>"
+    path = next(path["path"] for path in paths if asynchronous not in (path["from"], path["to"]))
+    routing = sum(step["delay"] for step in path if step["type"] == "routing")
+    total = sum(step["delay"] for step in path)
+    ends = [_register(cell) for cell in (path[0]["from"]["cell"], path[-1]["to"]["cell"])]
+    return f"{ends[0]} to {ends[1]}: {total - routing:.1f} ns logic, {routing:.1f} ns routing"
+
+
+def _register(cell: str) -> str:
+    """The name of a register in the block's source, from that of its cell."""
+    return re.split(r"_(?:TRELLIS|SB|DP16KD|PDPW16KD|MULT18X18D|LUT4|CCU2C|PFUMX|L6MUX21)", cell)[0].removeprefix(
+        "block."
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    name: str
+    block: Block
+    result: Result
+
+    def cells(self) -> list[str]:
+        lanes = getattr(self.block.parameters, "lanes", None)
+        return [
+            self.name,
+            NO_LANES if lanes is None else str(lanes),
+            *map(str, (self.result.luts, self.result.registers, self.result.multipliers, self.result.memories)),
+            f"{self.result.fmax:.0f}",
+            str(self.block.latency),
+            str(self.block.cycles_per_beat),
+        ]
+
+
+HEADINGS = ("block", "lanes", "LUT", "FF", "DSP", "BRAM", "Fmax (MHz)", "latency", "cycles per beat")
+NO_LANES = "-"
+
+
+def table(rows: Sequence[Row], markdown: bool) -> str:
+    """The rows under their headings, in columns or in Markdown."""
+    lines = [list(HEADINGS), *(row.cells() for row in rows)]
+    if markdown:
+        lines.insert(1, ["---", *["---:"] * (len(HEADINGS) - 1)])
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in lines
+    )
+
+
+def replace_between_marks(text: str, device: str, contents: str) -> str:
+    """``text`` with ``contents`` between its marks for a device. Raises CrosspointError if it has none."""
+    begin, end = f"<!-- begin report {device} -->\n", f"<!-- end report {device} -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise CrosspointError(f"marks of {device}: missing; accepted: a page with {begin.strip()} and {end}")
+    return f"{before}{begin}{contents}\n{end}{after}"

