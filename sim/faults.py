@@ -1,0 +1,131 @@
+"""The faults of the mutation run (sim/mutation.py): small ones, such as one makes, spread over all blocks."""
+
+from __future__ import annotations
+
+from sim.mutation import Fault
+
+
+def _in(block: str, *faults: tuple[str, str, str], folder: str = "hdl/periphery") -> list[Fault]:
+    return [Fault(f"{folder}/{block}.py", old, new, description) for description, old, new in faults]
+
+
+FAULTS: list[Fault] = [
+    *_in(
+        "max_search",
+        ("the mask is ignored", "Mux(self.i.payload.mask[lane], magnitude(self.i.payload.elements[lane]), 0)", "magnitude(self.i.payload.elements[lane])"),
+        ("the maximum is kept for the next vector", "Mux(last, 0, maximum)", "maximum"),
+        ("a result per beat: last is ignored", "self.o.valid.eq(valid & last)", "self.o.valid.eq(valid)"),
+        ("the smaller of two", "Mux(left > right, left, right)", "Mux(left < right, left, right)"),
+    ),
+    *_in(
+        "divider",
+        ("equal does not fit", "(shifted >= denominator)", "(shifted > denominator)"),
+        ("a denominator of 0 fits", " & (denominator != 0)", ""),
+        ("a step too few", "left.eq(self.steps),", "left.eq(self.steps - 1),"),
+        ("takes operands while the result waits", "(left == 0) & ~self.o.valid", "left == 0"),
+    ),
+    *_in(
+        "square_root",
+        ("the trial's lowest digit is 0", "Cat(Const(1, 2), next_root)", "Cat(Const(0, 2), next_root)"),
+        ("the root's digit is inverted", "Cat(fits, next_root)", "Cat(~fits, next_root)"),
+        ("the rest is not cleared", "value.eq(self.i.payload.value), rest.eq(0), root", "value.eq(self.i.payload.value), root"),
+    ),
+    *_in(
+        "lfsr",
+        ("a tap is missing", "for tap in TAPS[width])", "for tap in TAPS[width][1:])"),
+        ("taps a bit off", "state[tap - WORD_BITS : tap]", "state[tap - WORD_BITS - 1 : tap - 1]"),
+        ("the register loads in a stall", "with m.If(advance):", "with m.If(advance | self.i.valid):"),
+    ),
+    *_in(
+        "pulse_generator",
+        ("fires at equality too", "- p.probability_bits :] < beat_in_draw", "- p.probability_bits :] <= beat_in_draw"),
+        ("slots in reverse", "Cat(train, fires)[1:]", "Cat(fires, train)[:-1]"),
+        ("words are not rotated", "rotate_left(lane % sharing * (WORD_BITS // sharing))", "rotate_left(0)"),
+        ("a state of 0 is stored", "state[0] | ~state.any()", "state[0]"),
+        ("a slot too few", "slot == p.desired_bl - 1", "slot == p.desired_bl - 2"),
+    ),
+    *_in(
+        "scaler",
+        ("no rounding", "rounded(Cat(word, Const(0, 1)))", "Cat(word, Const(0, 1))[1:]"),
+        ("lost high bits do not saturate", "beyond = beyond | lost", "beyond = beyond"),
+        ("the sign is swapped", "with_sign(negative, word", "with_sign(~negative, word"),
+        ("the lowest shift is off by one", "return (shift - low)[", "return (shift - low + 1)["),
+    ),
+    *_in(
+        "noise_management",
+        ("the shift without guard bits", "result.shift.eq(length + RECIPROCAL_GUARD_BITS)", "result.shift.eq(length)"),
+        ("a scale of 1 for a maximum of 0", "Mux(length == 0, 0, power_of_two(length))", "power_of_two(length)"),
+        ("a maximum is taken while another is at work", "self.i.ready.eq(~busy)", "self.i.ready.eq(1)"),
+        ("the constant with the wrong sign", "(parameters.dac_fraction + parameters.constant_exponent)", "(parameters.dac_fraction - parameters.constant_exponent)"),
+    ),
+    *_in(
+        "bound_management",
+        ("a repeat too many", "halvings < self.parameters.limit", "halvings <= self.parameters.limit"),
+        ("halvings are not cleared", "Mux(repeat, more, 0)", "more"),
+        ("a stalled word is overwritten", "with m.If(advance & self.i.valid):", "with m.If(self.i.valid):"),
+    ),
+    *_in(
+        "update_management",
+        ("the odd bit of the exponent is ignored", "Mux(odd, power[1:], power)", "power"),
+        ("shifts of both sides exchanged", "constant + halves)", "constant - halves)"),
+        ("the delta side divides by x", "Mux(x_taken, delta_aligned, x_aligned)", "x_aligned"),
+        ("the root is taken before it has settled", "left.eq(self.preparation)]", "left.eq(self.preparation - 2)]"),
+    ),
+    *_in(
+        "block_exponent",
+        ("the largest exponent is off by one", "m.Elif(ideal_exponent > LARGEST_EXPONENT)", "m.Elif(ideal_exponent > LARGEST_EXPONENT + 1)"),
+        ("the exponent may be negative", "with m.If(ideal_exponent < 0):", "with m.If(ideal_exponent < -1):"),
+        ("the shift at the upper bound", "result.shift.eq(least_shift)", "result.shift.eq(ideal_shift)"),
+    ),
+    *_in(
+        "replicate",
+        ("a copy too few", "(copy == p.copies - 1)", "(copy == max(0, p.copies - 2))"),
+        ("last on every copy", "self.o.payload.last.eq(fetched_last),", ""),
+        ("the memory is read in a stall", "read.en.eq(advance)", "read.en.eq(1)"),
+    ),
+    *_in(
+        "average",
+        ("the first copy is added to old sums", "Mux(first, 0, before[lane])", "before[lane]"),
+        ("every copy is given out", "valid[-1] & complete[-1]", "valid[-1]"),
+        ("the reciprocal is not rounded", "((2 << AVERAGE_BITS) + self.replication)", "((2 << AVERAGE_BITS) - self.replication)"),
+    ),
+    *_in(
+        "activation",
+        ("the table is read in a stall", "port.en.eq(advance)", "port.en.eq(1)"),
+        ("tanh is even", "with_sign(negative, result)", "with_sign(Const(0), result)"),
+        ("the address is not limited to the table", "limited(size, len(table) - 1)", "size"),
+        ("the square is cut, not rounded", "rounded(square[q - 1 :])", "square[q:]"),
+    ),
+    *_in(
+        "pooling",
+        ("the second of equal neighbours wins", "elements[lane] > kept.data[lane]", "elements[lane] >= kept.data[lane]"),
+        ("the lower of equal pairs wins", "lower_pair[lane].value > upper_pair", "lower_pair[lane].value >= upper_pair"),
+        ("an odd last column takes part", "& (self.column < 2 * p.pooled_width)", ""),
+        ("errors go to every place of a window", "inside & (chosen[lane].where == places)", "inside"),
+    ),
+    *_in(
+        "im2col",
+        ("the bias line is missing its value", "result.elements[0].eq(p.one)", "result.elements[0].eq(0)"),
+        ("patches a line too far", "next_line = line + p.width * p.beats", "next_line = line + (p.width + 1) * p.beats"),
+        ("a sum just written is missed", "Mux(late, written, read.data)", "read.data"),
+        ("old sums are not dropped", "Mux(first, 0, Mux(near", "Mux(0, 0, Mux(near"),
+    ),
+    *_in(
+        "softmax",
+        ("the label counts among the others", "with m.If(work.number != work.label):", "with m.If(work.number != p.classes):"),
+        ("the maximum starts from the vector before", "(work.number == 0) | (elements[0] > work.largest)", "elements[0] > work.largest"),
+        ("the exponential is cut, not rounded", "rounded(product[FINE_FRACTION_BITS - 1 :])", "product[FINE_FRACTION_BITS:]"),
+        ("far classes are not 0", "Mux(inside_late, rounded", "Mux(1, rounded"),
+    ),
+    *_in(
+        "tile",
+        ("halvings are not taken back", "restore.i.payload.shift.eq(-going.halvings)", "restore.i.payload.shift.eq(0)"),
+        ("halvings of the read before stay", "                going.halvings.eq(0),\n", ""),
+        ("a saturated read is delivered", "keep.eq(~repeat)", "keep.eq(1)"),
+        ("lines that are not there count as saturated", "self.sense.payload.saturated & self.sense.payload.mask", "self.sense.payload.saturated"),
+        ("guard bits of the mean are left in", "going.scaling.fraction + p.guard_bits", "going.scaling.fraction"),
+        ("both sides have the gain of x", "Mux(going.rows_sent, going.gains.delta_shift, going.gains.x_shift)", "going.gains.x_shift"),
+        ("the maximum of x is that of delta", "update_management.i.payload.x_maximum.eq(x_maximum)", "update_management.i.payload.x_maximum.eq(search.o.payload.maximum)"),
+        folder="hdl/network",
+    ),
+]  # fmt: skip
