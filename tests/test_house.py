@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from emulator.config.fields import document
 
 ROOT = Path(__file__).parents[1]
 PERIPHERY = sorted(path.stem for path in (ROOT / "emulator/periphery").glob("*.py") if path.stem != "__init__")
+RTL = sorted(f"periphery/{path.stem}" for path in (ROOT / "hdl/periphery").glob("*.py") if path.stem != "__init__")
+RTL += ["network/tile"]
 
 
 def tracked_files() -> list[Path]:
@@ -26,14 +29,65 @@ def test_block_has_test_and_page_of_its_name(block: str) -> None:
     assert (ROOT / f"docs/blocks/{block}.md").is_file()
 
 
+@pytest.mark.parametrize("block", RTL)
+def test_rtl_has_model_transactions_test_and_page_of_its_name(block: str) -> None:
+    folder, name = block.split("/")
+    for mirror in (
+        f"emulator/{block}.py",
+        f"sim/transactions/{name}.py",
+        f"tests/hdl/{folder}/test_{name}.py",
+        f"docs/blocks/{name}.md",
+    ):
+        assert (ROOT / mirror).is_file(), mirror
+
+
+@pytest.mark.parametrize("block", RTL)
+def test_page_of_rtl_describes_hardware_and_verification(block: str) -> None:
+    page = (ROOT / f"docs/blocks/{block.split('/')[1]}.md").read_text(encoding="utf-8")
+    assert "\n## Hardware\n" in page
+    assert "\n## Verification\n" in page
+    for named in re.findall(r"`(tests/[\w/]+\.py)", page):
+        assert (ROOT / named).is_file(), named
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of the modules that a file imports; of `from package import name`, `package.name` too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
 def test_emulator_needs_no_hardware_packages() -> None:
     """Arrows go down only: nothing in emulator imports hdl, sim, board or Amaranth."""
     for path in (ROOT / "emulator").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            for name in names:
-                assert name.split(".")[0] not in {"hdl", "sim", "board", "amaranth"}, f"{path}: {name}"
+        for name in imports(path):
+            assert name.split(".")[0] not in {"hdl", "sim", "board", "amaranth"}, f"{path}: {name}"
+
+
+#: What hardware may know of the emulator; and its command line, of the house's ways with errors and files.
+SHARED = ("emulator.config", "emulator.fixed")
+SHARED_BY_COMMANDS = (*SHARED, "emulator.atomic", "emulator.command_line", "emulator.errors")
+COMMANDS = {"cli.py", "export.py", "report.py", "tools.py"}
+
+
+def test_hdl_knows_config_and_fixed_point_alone() -> None:
+    for path in (ROOT / "hdl").rglob("*.py"):
+        commands = path.parent.name == "hdl" and path.name in COMMANDS
+        for name in imports(path):
+            assert name.split(".")[0] not in {"sim", "board"}, f"{path}: {name}"
+            if name.split(".")[0] == "emulator":
+                allowed = SHARED_BY_COMMANDS if commands else SHARED
+                assert any(f"{name}.".startswith(f"{module}.") for module in allowed), f"{path}: {name}"
+
+
+def test_sim_knows_nothing_of_boards() -> None:
+    for path in (ROOT / "sim").rglob("*.py"):
+        assert "board" not in {name.split(".")[0] for name in imports(path)}, path
 
 
 #: Rows of the paper's table of MNIST results, and the presets that stand for them.

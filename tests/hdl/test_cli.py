@@ -1,0 +1,229 @@
+"""The command line of hdl: what it prints and writes, and that every mistake is one line."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from amaranth.hdl import Fragment
+
+from emulator.config import load
+from hdl import report
+from hdl.block import Block
+from hdl.blocks import BLOCKS
+from hdl.cli import BlockError, main, parameters_for_stage
+from hdl.periphery.max_search import MaxSearchParameters
+from hdl.report import Device, Result
+from hdl.tools import ToolError
+
+RESULT = Result(luts=1, registers=2, multipliers=3, memories=4, fmax=123.4, path="a to b: 1.0 ns logic, 2.0 ns routing")
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The error line of a command that fails as it should, and leaves nothing behind."""
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.fullmatch(r"error: [^\n]+\n", printed.err), printed.err
+    assert not list(Path().iterdir())
+    return printed.err.removeprefix("error: ").rstrip("\n")
+
+
+# --- list -----------------------------------------------------------------------------------------------------------
+
+
+def test_list_names_every_block_and_parameter(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == list(BLOCKS)
+    parameters = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert parameters == [name for block in BLOCKS.values() for name in block.parameters_class.model_fields]
+    wanted = r"  lanes +integer >= 1, <= 64 +default 8 +elements per beat"
+    assert any(re.fullmatch(wanted, line) for line in lines)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_parameter_has_a_description_and_a_default(name: str) -> None:
+    for parameter, field in BLOCKS[name].parameters_class.model_fields.items():
+        assert field.description, parameter
+        assert not field.is_required(), parameter
+
+
+# --- export ---------------------------------------------------------------------------------------------------------
+
+
+def exported(*arguments: str) -> dict[str, object]:
+    assert main(["export", *arguments, "-o", "out.v"]) == 0
+    assert {path.name for path in Path().iterdir()} == {"out.v", "out.json"}
+    return json.loads(Path("out.json").read_text())["parameters"]
+
+
+def test_export_with_defaults() -> None:
+    assert exported("max_search") == MaxSearchParameters().model_dump()
+    assert "module max_search(" in Path("out.v").read_text()
+
+
+def test_export_with_set_and_lanes() -> None:
+    assert exported("max_search", "--set", "magnitude_bits=7", "--lanes", "3") == {"lanes": 3, "magnitude_bits": 7}
+    assert exported("divider", "--set", "radix=4", "--set", "numerator_bits=9")["radix"] == 4
+
+
+def test_export_for_a_layer_of_a_config() -> None:
+    stage = load("lenet").stages[1]
+    expected = MaxSearchParameters.of(stage, 5).model_dump()
+    assert exported("max_search", "--config", "lenet", "--layer", stage.name, "--lanes", "5") == expected
+    assert exported("max_search", "--config", "lenet", "--layer", stage.name)["lanes"] == 8
+    overridden = exported("max_search", "--config", "lenet", "--layer", stage.name, "--set", "magnitude_bits=3")
+    assert overridden == {"lanes": 8, "magnitude_bits": 3}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_block_has_parameters_for_a_layer(name: str) -> None:
+    """For those where it stands; at others (pooling after a fully connected layer) it is refused in one line."""
+    block_class = BLOCKS[name]
+    accepted = 0
+    for stage in load("lenet").stages:
+        try:
+            parameters_for_stage(name, block_class, stage, 8)
+            accepted += 1
+        except BlockError as error:
+            assert not stage.convolutional
+            assert re.fullmatch(rf"{name}: \w+ = .*: accepted: .*", str(error))
+    assert accepted
+
+
+def test_export_replaces_what_was_there() -> None:
+    exported("max_search")
+    assert exported("divider") == BLOCKS["divider"].parameters_class().model_dump()
+    assert "module divider(" in Path("out.v").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("maxsearch",), r"block 'maxsearch': unknown; accepted: .*\bmax_search\b.*"),
+        (("max_search", "--set", "bits=3"), r"max_search: bits: unknown field; accepted: lanes, magnitude_bits"),
+        (("max_search", "--set", "lanes=0"), r"max_search: lanes = 0: accepted: greater than or equal to 1 .*"),
+        (("max_search", "--set", "lanes=many"), r"max_search: lanes = 'many': accepted: a valid integer.*"),
+        (("max_search", "--set", "lanes"), r"--set 'lanes': accepted: name=value"),
+        (("max_search", "--lanes", "65"), r"max_search: lanes = 65: accepted: less than or equal to 64 .*"),
+        (("max_search", "--lanes", "0"), r"Invalid value for '--lanes': 0 is not in the range x>=1"),
+        (("divider", "--lanes", "4"), r"divider: lanes: unknown field; accepted: numerator_bits, .*"),
+        (("divider", "--set", "radix=3"), r"divider: radix = 3: accepted: 2, 4, 8 or 16 .*"),
+        (("max_search", "--config", "lenet"), r"--config without --layer; accepted: both or none"),
+        (("max_search", "--layer", "K1"), r"--layer without --config; accepted: both or none"),
+        (
+            ("max_search", "--config", "lenet", "--layer", "K9"),
+            r"layer 'K9': no array of lenet; accepted: K1, K2, W3, W4",
+        ),
+        (("max_search", "--config", "no", "--layer", "K1"), r"config 'no': no such preset; accepted: .*"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], line: str
+) -> None:
+    assert re.fullmatch(line, failure(capsys, "export", *arguments, "-o", "out.v"))
+
+
+def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "missing/out.v" in failure(capsys, "export", "divider", "-o", "missing/out.v")
+    assert "accepted: a file name that ends in .v" in failure(capsys, "export", "divider", "-o", "out.sv")
+    assert "'-o'" in failure(capsys, "export", "divider")
+
+
+def test_unknown_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert failure(capsys, "exprot").endswith("accepted: export, list, report")
+    assert "--set" in failure(capsys, "export", "divider", "--sett", "a=1", "-o", "out.v")
+
+
+# --- report ---------------------------------------------------------------------------------------------------------
+
+
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, object], str]]:
+    """The blocks that were measured, on what; square_root fails."""
+    seen: list[tuple[str, dict[str, object], str]] = []
+
+    def fake(name: str, block: Block, device: Device) -> Result:
+        Fragment.get(block, None)  # Amaranth warns of components that are made and not elaborated
+        seen.append((name, block.parameters.model_dump(), device.title))
+        if name == "square_root":
+            raise ToolError("yosys: no way")
+        return RESULT
+
+    monkeypatch.setattr(report, "measure", fake)
+    return seen
+
+
+def test_report_of_named_blocks(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = measured(monkeypatch)
+    assert main(["report", "max_search", "divider", "--lanes", "3", "--lanes", "5", "--set", "radix=4"]) == 0
+    assert [(name, values.get("lanes")) for name, values, _ in seen] == [
+        ("max_search", 3), ("max_search", 5), ("divider", None),
+    ]  # fmt: skip
+    assert seen[-1][1]["radix"] == 4 and {title for _, _, title in seen} == {"ECP5-85k, speed grade 6"}
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["max_search", "3", "1", "2", "3", "4", "123", "3", "1"],
+        ["max_search", "5", "1", "2", "3", "4", "123", "4", "1"],
+        ["divider", "-", "1", "2", "3", "4", "123", "16", "17"],
+    ]
+
+
+def test_report_of_all_blocks_goes_on_after_a_failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = measured(monkeypatch)
+    assert main(["report", "--device", "ice40-up5k", "--markdown"]) == 2
+    assert [name for name, _, _ in seen] == list(BLOCKS)
+    printed = capsys.readouterr()
+    assert printed.err == "error: square_root: yosys: no way\n"
+    assert len(printed.out.splitlines()) == 2 + len(BLOCKS) - 1
+    assert all(line.startswith("| ") and line.endswith(" |") for line in printed.out.splitlines())
+
+
+def test_report_names_what_is_below_the_target(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(monkeypatch)
+    device = replace(report.DEVICES["ecp5-85k"], target=130.0)
+    monkeypatch.setitem(report.DEVICES, "ecp5-85k", device)
+    assert main(["report", "divider"]) == 0
+    assert capsys.readouterr().err == "divider, - lanes: below 130 MHz: a to b: 1.0 ns logic, 2.0 ns routing\n"
+
+
+def test_report_into_a_page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch)
+    page = Path("page.md")
+    page.write_text("a\n<!-- begin report ecp5-85k -->\nold\n<!-- end report ecp5-85k -->\nb\n")
+    assert main(["report", "divider", "--into", "page.md"]) == 0
+    text = page.read_text()
+    assert "| divider | - | 1 | 2 | 3 | 4 | 123 | " in text and "old" not in text
+    assert text.startswith("a\n<!-- begin") and text.endswith("-->\nb\n")
+    assert main(["report", "divider", "--into", "page.md", "--device", "ice40-up5k"]) == 2
+    assert "marks of ice40-up5k: missing" in capsys.readouterr().err
+    assert page.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("nothing",), r"block 'nothing': unknown; accepted: .*"),
+        (("--device", "gowin"), r"--device 'gowin': accepted: ecp5-85k, ice40-up5k"),
+        (
+            ("divider", "--set", "lanes=3"),
+            r"--set lanes: no block has it; accepted: denominator_bits, numerator_bits, radix",
+        ),
+        (("max_search", "--lanes", "80"), r"max_search: lanes = 80: accepted: less than or equal to 64 .*"),
+        (("--into", "missing.md"), r"missing\.md: No such file or directory; accepted: .*"),
+    ],
+)
+def test_a_mistake_in_a_report(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], line: str) -> None:
+    assert re.fullmatch(line, failure(capsys, "report", *arguments))

@@ -1,0 +1,112 @@
+"""Exported Verilog: plain Verilog-2001 that a second tool accepts, and a description that fits it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from amaranth.back import verilog
+from amaranth.hdl import Fragment
+
+from emulator.errors import CrosspointError
+from hdl.block import Block
+from hdl.blocks import BLOCKS
+from hdl.export import describe, plain, to_verilog, write_export
+from hdl.periphery.divider import Divider, DividerParameters
+from hdl.tools import ToolError
+
+
+@functools.cache
+def exported(name: str) -> tuple[str, dict[str, Any]]:
+    """Verilog and description of a block with its defaults: made once for all tests."""
+    block = BLOCKS[name](BLOCKS[name].parameters_class())
+    return to_verilog(name, block), describe(name, block)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_icarus_accepts_the_verilog_without_a_warning(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "block.v"
+    path.write_text(exported(name)[0])
+    command = ["iverilog", "-g2001", "-Wall", "-s", name, "-o", str(tmp_path / "block.vvp"), str(path)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0 and finished.stderr == "", finished.stderr
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_only_plain_verilog(name: str) -> None:
+    source = re.sub(r"/\*.*?\*/", "", exported(name)[0], flags=re.DOTALL)
+    assert "\\" not in source, "an escaped identifier"
+    assert "(*" not in source, "an attribute"
+    assert set(re.findall(r"\$\w+", source)) <= {"$signed"}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_description_fits_the_ports(name: str) -> None:
+    """Every block has a clock and a reset, so that users connect all of them alike."""
+    source, description = exported(name)
+    top = source.partition(f"\nmodule {name}(")[2].partition("endmodule")[0]
+    ports = {
+        port: (direction, int(high or 0) + 1)
+        for direction, high, port in re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\w+) ?;", top, re.MULTILINE)
+    }
+    expected = {"clk": ("input", 1), "rst": ("input", 1)}
+    for stream, member in description["streams"].items():
+        toward, back = ("input", "output") if member["direction"] == "in" else ("output", "input")
+        expected[f"{stream}__payload"] = (toward, member["width"])
+        expected[f"{stream}__valid"] = (toward, 1)
+        expected[f"{stream}__ready"] = (back, 1)
+        fields = member["fields"].values()
+        assert sum(field["width"] * (field["count"] or 1) for field in fields) == member["width"]
+    assert ports == expected
+
+
+def test_the_files_hold_verilog_and_description(tmp_path: Path) -> None:
+    source, description = write_export(tmp_path / "block.v", "divider", Divider, DividerParameters())
+    assert (source.name, description.name) == ("block.v", "block.json")
+    assert (source.read_text(), json.loads(description.read_text())) == exported("divider")
+
+
+def test_the_tool_of_the_language_failing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(block: Block, **options: object) -> str:
+        Fragment.get(block, None)  # Amaranth warns of components that are made and not elaborated
+        raise verilog.YosysError("Traceback\nno memory")
+
+    monkeypatch.setattr(verilog, "convert", fails)
+    with pytest.raises(ToolError, match="Verilog of divider: no memory"):
+        to_verilog("divider", Divider(DividerParameters()))
+
+
+def test_plain_names() -> None:
+    source = r"""/* \kept (* kept *) */ module t(a);
+  (* keep = 1 *) wire \$1 ; wire \a.b[0] ; wire a_b_0; wire \reg ;
+  always @* if (\$auto$tool.cc:1$1 ) begin end // \kept
+  assign \a.b[0]  = a_b_0 & \$1 & \reg ;
+  \sub.module  \sub.instance  (.a(\a.b[0] ), .b("\"\kept "));
+"""
+    assert (
+        plain(source)
+        == r"""/* \kept (* kept *) */ module t(a);
+  wire net_1; wire a_b_0_2; wire a_b_0; wire reg_2;
+  always @* if (net_auto) begin end // \kept
+  assign a_b_0_2 = a_b_0 & net_1& reg_2;
+  sub_module sub_instance (.a(a_b_0_2), .b("\"\kept "));
+"""
+    )
+
+
+def test_both_files_or_none(tmp_path: Path) -> None:
+    (tmp_path / "block.json").mkdir()
+    with pytest.raises(OSError, match=r"block\.json"):
+        write_export(tmp_path / "block.v", "divider", Divider, DividerParameters())
+    assert [path.name for path in tmp_path.iterdir()] == ["block.json"]
+
+
+def test_a_file_name_without_its_suffix_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CrosspointError, match=r"block\.json'?\"?: accepted: a file name that ends in \.v"):
+        write_export(tmp_path / "block.json", "divider", Divider, DividerParameters())
+    assert not list(tmp_path.iterdir())
