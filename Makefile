@@ -1,6 +1,7 @@
 # Shorthands. Everything runs from the checkout with the packages in .venv.
 PYTHON := .venv/bin/python
 PYTEST_ARGS ?=
+WORKERS ?= auto
 
 .PHONY: setup demo test test-slow lint bench results clean
 
@@ -16,17 +17,16 @@ demo: setup
 	@echo "report: runs/demo/report.html"
 
 test: setup
-	$(PYTHON) -m pytest -c pyproject.toml $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -c pyproject.toml -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 test-slow: setup
-	$(PYTHON) -m pytest -c pyproject.toml -m slow $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -c pyproject.toml -n $(WORKERS) --dist worksteal -m slow $(PYTEST_ARGS)
 
 lint: setup
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 
-bench: setup
 bench: setup
 	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m benchmarks.training_speed
 

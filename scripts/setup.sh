@@ -24,6 +24,9 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
 python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv "Python's venv module"
 command -v g++ >/dev/null 2>&1 || command -v clang++ >/dev/null 2>&1 || need g++ "a C++20 compiler"
 
+command -v perl >/dev/null 2>&1 || need perl "Perl, which Verilator runs on"
+command -v iverilog >/dev/null 2>&1 || need iverilog "Icarus Verilog, the second simulator"
+
 [ -x .venv/bin/python ] || python3 -m venv .venv
 # 25.1 is the first pip that installs dependency groups.
 .venv/bin/python -m pip install --quiet --disable-pip-version-check "pip==26.3"
