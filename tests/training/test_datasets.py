@@ -378,7 +378,10 @@ BAD_ANSWERS: list[tuple[bytes | Exception, str]] = [
     (b"<html>not found</html>", "what was sent: corrupt gzip"),
     (COMPRESSED[FILE.name][:-9], "what was sent: truncated gzip"),
     (COMPRESSED[NAMES[1]], "what was sent: 1 dimensions"),
-    (gzip.compress(OTHER, mtime=0), f"what was sent: sha256 of the uncompressed file is {hashlib.sha256(OTHER).hexdigest()}"),
+    (
+        gzip.compress(OTHER, mtime=0),
+        f"what was sent: sha256 of the uncompressed file is {hashlib.sha256(OTHER).hexdigest()}",
+    ),
     (bytes(10_001), "sent more than 10000 bytes"),
 ]
 
