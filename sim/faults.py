@@ -106,7 +106,7 @@ FAULTS: list[Fault] = [
     *_in(
         "im2col",
         ("the bias line is missing its value", "result.elements[0].eq(p.one)", "result.elements[0].eq(0)"),
-        ("patches a line too far", "next_line = line + p.width * p.beats", "next_line = line + (p.width + 1) * p.beats"),
+        ("patches a line too far", "line_step=Const(p.width * p.beats)", "line_step=Const((p.width + 1) * p.beats)"),
         ("a sum just written is missed", "Mux(late, written, read.data)", "read.data"),
         ("old sums are not dropped", "Mux(first, 0, Mux(near", "Mux(0, 0, Mux(near"),
     ),

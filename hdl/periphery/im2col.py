@@ -20,8 +20,9 @@ from pydantic import Field, model_validator
 from emulator.config import Stage
 from emulator.fixed import PATH_BITS
 from hdl.block import Block, Parameters
+from hdl.patches import PatchGeometry, Patches
 from hdl.pipeline import delayed
-from hdl.shapes import beat, index_for, stream_of
+from hdl.shapes import beat, index_for, stream_of, width_for
 
 
 class PatchParameters(Parameters):
@@ -138,50 +139,23 @@ class _Raster:
             ]
 
 
-class _Patches:
-    """Beats of all patches in order, counted under ``step``; with ``bias`` a beat more after each patch."""
+def _geometry(p: PatchParameters, bias: bool) -> PatchGeometry:
+    return PatchGeometry(
+        start=Const(0),
+        last_beat=Const(p.beats - 1),
+        last_across=Const(p.kernel - 1),
+        last_down=Const(p.kernel - 1),
+        last_column=Const(p.columns - 1),
+        last_row=Const(p.rows - 1),
+        pixel_step=Const(p.beats),
+        line_step=Const(p.width * p.beats),
+        row_step=Const(p.kernel * p.beats),
+        bias=Const(bias, 1),
+    )
 
-    def __init__(self, m: Module, parameters: PatchParameters, step: Value, bias: bool) -> None:
-        p = parameters
-        addresses = range(max(2, p.volume_beats))
-        self.address, line, base = Signal(addresses), Signal(addresses), Signal(addresses)
-        beat_of_pixel, across, down = (
-            Signal(index_for(p.beats)),
-            Signal(index_for(p.kernel)),
-            Signal(index_for(p.kernel)),
-        )
-        column, row = Signal(index_for(p.columns)), Signal(index_for(p.rows))
-        self.pixel_ends = beat_of_pixel == p.beats - 1
-        self.is_bias = Signal()
-        row_of_patch_ends = self.pixel_ends & (across == p.kernel - 1)
-        patch_ends = row_of_patch_ends & (down == p.kernel - 1)
-        last_column = column == p.columns - 1
-        self.vector_ends = self.is_bias if bias else patch_ends
-        self.ends = self.vector_ends & last_column & (row == p.rows - 1)
-        #: No patch before this one, and no earlier pixel of it, has touched this pixel.
-        self.first = ((row == 0) | (down == p.kernel - 1)) & ((column == 0) | (across == p.kernel - 1))
 
-        next_line = line + p.width * p.beats
-        next_base = Mux(self.ends, 0, base + Mux(last_column, p.kernel * p.beats, p.beats))
-        with m.If(step):
-            with m.If(~self.is_bias):
-                m.d.sync += [self.address.eq(self.address + 1), beat_of_pixel.eq(beat_of_pixel + 1)]
-                with m.If(self.pixel_ends):
-                    m.d.sync += [beat_of_pixel.eq(0), across.eq(across + 1)]
-                with m.If(row_of_patch_ends):
-                    m.d.sync += [across.eq(0), down.eq(down + 1), line.eq(next_line), self.address.eq(next_line)]
-                with m.If(patch_ends):
-                    m.d.sync += [down.eq(0), self.is_bias.eq(bias)]
-            with m.If(self.vector_ends):
-                m.d.sync += [
-                    self.is_bias.eq(0),
-                    base.eq(next_base),
-                    line.eq(next_base),
-                    self.address.eq(next_base),
-                    column.eq(Mux(last_column, 0, column + 1)),
-                ]
-                with m.If(last_column):
-                    m.d.sync += row.eq(Mux(self.ends, 0, row + 1))
+def _patches(m: Module, p: PatchParameters, step: Value, bias: bool) -> Patches:
+    return Patches(m, _geometry(p, bias), step, address_bits=width_for(p.volume_beats - 1))
 
 
 class Im2col(Block[Im2colParameters]):
@@ -211,7 +185,7 @@ class Im2col(Block[Im2colParameters]):
             taken.eq(self.i.valid & self.i.ready),
             sent.eq(sending & advance),
         ]
-        loading, patches = _Raster(m, p, taken), _Patches(m, p, sent, p.bias)
+        loading, patches = _Raster(m, p, taken), _patches(m, p, sent, p.bias)
         with m.If((taken & loading.ends) | (sent & patches.ends)):
             m.d.sync += sending.eq(~sending)
 
@@ -280,7 +254,7 @@ class Im2colBack(Block[Im2colBackParameters]):
         ]
         adding = delayed(m, always, taken, self.adding_stages, "adding")
         m.d.comb += sent.eq(sending & advance & ~(adding[1] | adding[2] | adding[3]))
-        patches, raster = _Patches(m, p, taken, False), _Raster(m, p, sent)
+        patches, raster = _patches(m, p, taken, False), _Raster(m, p, sent)
         with m.If((taken & patches.ends) | (sent & raster.ends)):
             m.d.sync += sending.eq(~sending)
 
