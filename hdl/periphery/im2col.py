@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from emulator.config import Stage
 from emulator.fixed import PATH_BITS
 from hdl.block import Block, Parameters
-from hdl.patches import PatchGeometry, Patches
+from hdl.patches import Patches, PatchGeometry
 from hdl.pipeline import delayed
 from hdl.shapes import beat, index_for, stream_of, width_for
 
