@@ -7,13 +7,14 @@ A machine trains and runs one network. For the same config, seed and sequence of
 from __future__ import annotations
 
 import importlib
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emulator.config import Config
 from emulator.errors import MachineError
+from emulator.trace import Trace
 
 #: Arrays by name ``LAYER.WHAT``: weights, generator states and counters. Everything that the future depends on.
 State = dict[str, np.ndarray]
@@ -49,6 +50,16 @@ class Machine(Protocol):
 
     def load(self, state: State) -> None:
         """Go on from a copy of ``state``. Raises MachineError if names, shapes or types do not fit."""
+
+
+@runtime_checkable
+class Traceable(Machine, Protocol):
+    """A machine that can also tell how it came to its bits."""
+
+    def trace(self, image: NDArray[np.uint8], label: int) -> Trace:
+        """Train one image ``(height, width)`` like ``train``, to the same bits; returns its intermediate vectors.
+
+        Items may be left out, each of them for a whole layer and operation."""
 
 
 #: Where each machine lives: module and class. ``rtl`` and ``board`` are found only when their packages are there.

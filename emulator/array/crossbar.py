@@ -86,7 +86,7 @@ class Crossbar:
         Device (i, j) moves once per cycle, by its c coincidences: up if the signs of row and column agree.
         """
         row_words, column_words = self._draw_cycle_noise(len(rows.pulses))
-        row_trains, column_trains = _pack(rows.pulses), _pack(columns.pulses)
+        row_trains, column_trains = pack(rows.pulses), pack(columns.pulses)
         # One move for every device and cycle with coincidences, in the order of the cycles.
         cycle, i = np.nonzero(row_trains)
         place, j = np.nonzero(column_trains[cycle])
@@ -129,7 +129,7 @@ class Crossbar:
         self.weights = np.clip(self.weights + change, *self.device.bounds(self.parameters))
 
 
-def _pack(pulses: Flags) -> Words:
+def pack(pulses: Flags) -> Words:
     """Pulses ``(cycles, BL, lines)`` as one word per line and cycle, slot s in bit s: ``(cycles, lines)``."""
     slots = np.arange(pulses.shape[1], dtype=np.uint64)
     return np.sum(pulses.astype(np.uint64) << slots[:, None], axis=1, dtype=np.uint64)

@@ -16,7 +16,7 @@ from emulator.periphery.pooling import pool, unpool
 
 
 @dataclass(frozen=True)
-class Trace:
+class ForwardCycle:
     """What the backward and update cycles need of a stage's forward cycle."""
 
     x: Integers  # (positions, columns), the array's input with the bias line
@@ -32,7 +32,7 @@ class StageModel:
         self.stage = stage
         self.tile = Tile(stage, seed)
 
-    def forward(self, volume: Integers) -> Trace:
+    def forward(self, volume: Integers) -> ForwardCycle:
         """Activations ``(height, width, channels)`` to the next stage's volume."""
         stage = self.stage
         patches = im2col(volume, stage.kernel) if stage.convolutional else volume.reshape(1, -1)
@@ -40,24 +40,34 @@ class StageModel:
         if stage.layer.bias:
             x = np.pad(patches, ((0, 0), (0, 1)), constant_values=1 << stage.activation_fraction)
         y = self.tile.forward(x)
+        values = self.activate(y)
+        output, where = pool(values) if stage.pooled else (values, None)
+        return ForwardCycle(x, y, output, where)
+
+    def activate(self, y: Integers) -> Integers:
+        """Activations ``(height, width, rows)`` of pre-activations ``(positions, rows)``, before pooling."""
+        stage = self.stage
         values = activation(
             y, stage.layer.activation, stage.adc_fraction, stage.activation_fraction, stage.activation_magnitude_bits
-        ).reshape(stage.output_height, stage.output_width, stage.rows)
-        output, where = pool(values) if stage.pooled else (values, None)
-        return Trace(x, y, output, where)
+        )
+        return values.reshape(stage.output_height, stage.output_width, stage.rows)
 
-    def errors(self, trace: Trace, sums: Integers, fraction: int) -> Errors:
+    def errors(self, cycle: ForwardCycle, sums: Integers, fraction: int) -> Errors:
         """Errors of the array's outputs from those of the stage's output volume, standing for ``s * 2**-fraction``.
 
         ``delta = z * activation'``: a shared exponent first, then the derivative, then back through the pooling.
         """
         stage = self.stage
-        mantissas, exponent = block_exponent(sums, fraction, stage.error_magnitude_bits)
-        slope = derivative(trace.output, stage.layer.activation, stage.activation_fraction)
+        mantissas, exponent = self.share_exponent(sums, fraction)
+        slope = derivative(cycle.output, stage.layer.activation, stage.activation_fraction)
         mantissas = round_shift(mantissas * slope, stage.activation_fraction)
-        if trace.where is not None:
-            mantissas = unpool(mantissas, trace.where, stage.output_height, stage.output_width)
+        if cycle.where is not None:
+            mantissas = unpool(mantissas, cycle.where, stage.output_height, stage.output_width)
         return Errors(mantissas.reshape(stage.positions, stage.rows), exponent)
+
+    def share_exponent(self, sums: Integers, fraction: int) -> tuple[Integers, int]:
+        """Mantissas of the stage's output volume and their exponent."""
+        return block_exponent(sums, fraction, self.stage.error_magnitude_bits)
 
     def backward(self, errors: Errors) -> tuple[Integers, int]:
         """Errors of the stage's input volume ``(height, width, channels)``, wide sums, and their fraction bits."""

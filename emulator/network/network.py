@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from emulator.config import Config
 from emulator.fixed import SOFTMAX_FRACTION_BITS, Integers
 from emulator.machine import State, check_images, check_labels, check_state
-from emulator.network.layers import StageModel, Trace
+from emulator.network.layers import ForwardCycle, StageModel
+from emulator.network.tracing import traced
 from emulator.periphery.softmax import softmax_error
+from emulator.trace import Trace
 
 
 def pixels_to_activations(image: NDArray[np.uint8], fraction: int) -> Integers:
@@ -31,6 +33,13 @@ class GoldenMachine:
         logits = [self._train_image(image, int(label)) for image, label in zip(images, labels, strict=True)]
         return np.array(logits, dtype=np.int64).reshape(-1, self.config.classes)
 
+    def trace(self, image: NDArray[np.uint8], label: int) -> Trace:
+        """See Traceable. Every item of emulator/trace.py, as far as the config has it."""
+        trace = Trace(self.config.stages)
+        with traced(self.stages, trace):
+            self.train(image[None], np.array([label], dtype=np.uint8))
+        return trace
+
     def infer(self, images: NDArray[np.uint8]) -> Integers:
         """See Machine."""
         check_images(images, self.config)
@@ -47,22 +56,22 @@ class GoldenMachine:
         for stage in self.stages:
             stage.tile.load(state)
 
-    def _forward(self, image: NDArray[np.uint8]) -> list[Trace]:
+    def _forward(self, image: NDArray[np.uint8]) -> list[ForwardCycle]:
         volume = pixels_to_activations(image, self.config.formats.activation_fraction_bits)
-        traces: list[Trace] = []
+        cycles: list[ForwardCycle] = []
         for stage in self.stages:
-            traces.append(stage.forward(volume))
-            volume = traces[-1].output
-        return traces
+            cycles.append(stage.forward(volume))
+            volume = cycles[-1].output
+        return cycles
 
     def _train_image(self, image: NDArray[np.uint8], label: int) -> Integers:
-        traces = self._forward(image)
-        logits = traces[-1].y[0]
+        cycles = self._forward(image)
+        logits = cycles[-1].y[0]
         sums = softmax_error(logits, label, self.stages[-1].stage.adc_fraction).reshape(1, 1, -1)
         fraction = SOFTMAX_FRACTION_BITS
-        for stage, trace in zip(reversed(self.stages), reversed(traces), strict=True):
-            errors = stage.errors(trace, sums, fraction)
+        for stage, cycle in zip(reversed(self.stages), reversed(cycles), strict=True):
+            errors = stage.errors(cycle, sums, fraction)
             if stage is not self.stages[0]:
                 sums, fraction = stage.backward(errors)
-            stage.tile.update(trace.x, errors)
+            stage.tile.update(cycle.x, errors)
         return logits

@@ -107,20 +107,21 @@ class Tile:
             magnitude_bits=magnitude_bits,
             dac_fraction=stage.dac_fraction,
         )
-        sensed = self._read_until_bounded(vectors, scaling, read, read_array, drive_replicated, direction)
+        sensed = self.read_until_bounded(vectors, scaling, read, read_array, drive_replicated, direction=direction)
         copies = stage.array.replication
         if not drive_replicated:
             sensed = sensed.reshape(len(sensed), copies, -1).sum(axis=1)
         mean = average(sensed, stage.average_reciprocal, stage.average_guard_bits)
         return mean * scaling.scale[:, None], stage.adc_fraction + stage.average_guard_bits + scaling.fraction
 
-    def _read_until_bounded(
+    def read_until_bounded(
         self,
         vectors: Integers,
         scaling: InputScaling,
         read: ReadQuantities,
         read_array: ReadArray,
         drive_replicated: bool,
+        *,
         direction: str,
     ) -> Integers:
         """ADC codes of all reads, each at the number of halvings that bound management settled on, scaled back."""
@@ -129,7 +130,7 @@ class Tile:
         while start < len(vectors):
             shifts = np.zeros(len(vectors) - start, dtype=np.int64)
             shifts[0] = halvings
-            codes, saturated = read_array(self._drive(vectors, scaling, start, shifts, drive_replicated))
+            codes, saturated = read_array(self.drive(vectors, scaling, start, shifts, drive_replicated))
             repeat, halvings = bound_management(
                 bool(saturated[-1].any()), halvings if len(codes) == 1 else 0, read.bound_management
             )
@@ -142,7 +143,7 @@ class Tile:
             halvings = halvings if repeat else 0
         return np.concatenate(results)
 
-    def _drive(
+    def drive(
         self, vectors: Integers, scaling: InputScaling, start: int, halvings: Integers, replicated: bool
     ) -> Integers:
         """DAC codes of the vectors from ``start`` on, each halved that many times."""
@@ -181,11 +182,15 @@ class Tile:
 
     def _pulses(self, vectors: Integers, gain: PulseGain, copies: int, states: Words) -> tuple[PulseTrains, Words]:
         update = self.stage.array.update
-        words = replicate(probability_words(vectors, gain, update.probability_bits), copies)
+        words = replicate(self.probabilities(vectors, gain), copies)
         pulses, states = pulse_trains(
             self.generator, states, words, update.desired_bl, update.probability_bits, update.generator_sharing
         )
         return PulseTrains(pulses, replicate(vectors < 0, copies)), states
+
+    def probabilities(self, vectors: Integers, gain: PulseGain) -> Integers:
+        """Probability words of one side's logical lines ``(positions, lines)``."""
+        return probability_words(vectors, gain, self.stage.array.update.probability_bits)
 
     def _update_exactly(self, x: Integers, errors: Errors) -> None:
         """The FP-baseline's update: the sum of outer products over all positions, times eta, rounded once."""
