@@ -13,9 +13,11 @@ from emulator.array.devices import DEVICE_MODELS
 from emulator.config import Config, ReadQuantities, Stage
 from emulator.config.tables import EXPONENTIAL_RANGE, FINE_FRACTION_BITS, exponential_tables, tanh_table
 from emulator.engine.build import library
+from emulator.engine.tracing import read_records
 from emulator.fixed import TAPS, Integers
 from emulator.machine import State, check_images, check_labels, check_state
 from emulator.network.network import GoldenMachine
+from emulator.trace import Trace
 
 MANAGEMENT = {"none": 0, "exact": 1, "power_of_two": 2, "constant": 3}
 ACTIVATION = {"tanh": 0, "identity": 1, "softmax": 2}
@@ -86,6 +88,7 @@ class FastMachine:
         self._kept: list[Any] = []  # arrays that the engine points into
         golden = GoldenMachine(config)
         stages = config.stages
+        self._library.crosspoint_trace.restype = INTEGER_POINTER
         descriptions = (StageDescription * len(stages))(*(self._describe(stage) for stage in stages))
         constants = self._constants(stages[-1].adc_fraction)
         self._kept += [descriptions, constants]
@@ -118,6 +121,17 @@ class FastMachine:
             self._network, _pointer(images), _pointer(labels), INT(len(images)), _pointer(logits)
         )
         return logits
+
+    def trace(self, image: NDArray[np.uint8], label: int) -> Trace:
+        """See Traceable. The items of tracing.py."""
+        check_images(image[None], self.config)
+        check_labels(np.array([label], dtype=np.uint8), 1, self.config)
+        image = np.ascontiguousarray(image)
+        logits, count = np.zeros(self.config.classes, dtype=np.int64), INT()
+        words = self._library.crosspoint_trace(
+            self._network, _pointer(image), INT(label), _pointer(logits), ctypes.byref(count)
+        )
+        return read_records(np.ctypeslib.as_array(words, (count.value,)), self.config.stages)
 
     def infer(self, images: NDArray[np.uint8]) -> Integers:
         """See Machine."""

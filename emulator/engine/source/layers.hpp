@@ -32,6 +32,7 @@ public:
         tile.forward(x_, y);
         activate(d.pooled ? activations_.data() : output.data());
         if (d.pooled) pool();
+        if (tile.recorder) record_forward();
     }
 
     // Sums standing for s * 2^-fraction, at this layer's output (zeros up to a whole vector), become errors of its array: shared exponent,
@@ -52,11 +53,13 @@ public:
             const double delta = round_by(mantissa * slope, unit);
             delta_.row(position_of(k))[k % d.rows] = delta;
         }
+        if (tile.recorder) record_errors(sums, fraction);
     }
 
     // Errors of the layer's input volume, added to zeros; returns their fraction bits.
     long backward(double* volume) {
         const long fraction = tile.backward(delta_, exponent_, z_);
+        if (tile.recorder) record_backward();
         if (!d.convolutional) {
             std::copy_n(z_.row(0), d.height * d.width * d.channels, volume);
             return fraction;
@@ -71,7 +74,10 @@ public:
         return fraction;
     }
 
-    void update() { tile.update(x_, delta_, exponent_); }
+    void update() {
+        tile.update(x_, delta_, exponent_);
+        if (tile.recorder) record_update();
+    }
 
 private:
     double one() const { return std::ldexp(1.0, int(d.activation_fraction)); }
@@ -125,6 +131,74 @@ private:
     }
 
     long position_of(long k) const { return d.pooled ? where_[k] : k / d.rows; }
+
+    void record_forward() const {
+        record_matrix(Operation::forward, Item::x, x_);
+        record_matrix(Operation::forward, Item::y, y);
+        record_volume(Operation::forward, Item::activation, d.pooled ? activations_ : output);
+        if (d.pooled) {
+            record_volume(Operation::forward, Item::pooled, output);
+            record_volume(Operation::forward, Item::argmax, places_in_windows());
+        }
+        if (d.activation == SOFTMAX) tile.recorder->add(Operation::forward, Item::logits, y.row(0), d.rows);
+        record_generators(Operation::forward);
+    }
+
+    void record_errors(const double* sums, long fraction) const {
+        const Item item = d.activation == SOFTMAX ? Item::softmax : Item::sums;
+        for (long p = 0; p < output.size() / d.rows; ++p)
+            tile.recorder->add(Operation::error, item, sums + p * d.rows, d.rows, p);
+        tile.recorder->add(Operation::error, Item::fraction, &fraction, 1);
+        tile.recorder->add(Operation::error, Item::exponent, &exponent_, 1);
+        record_matrix(Operation::error, Item::delta, delta_);
+    }
+
+    void record_backward() const {
+        record_matrix(Operation::backward, Item::delta, delta_);
+        record_matrix(Operation::backward, Item::z, z_);
+        record_generators(Operation::backward);
+    }
+
+    void record_update() const {
+        record_matrix(Operation::update, Item::x, x_);
+        record_matrix(Operation::update, Item::delta, delta_);
+        std::vector<double> weights;
+        for (long row = 0; row < tile.crossbar.rows; ++row)
+            for (long column = 0; column < tile.crossbar.columns; ++column)
+                weights.push_back(tile.crossbar.weight(row, column));
+        tile.recorder->add(Operation::update, Item::weights, weights.data(), long(weights.size()));
+        record_generators(Operation::update);
+    }
+
+    void record_matrix(Operation operation, Item item, const Matrix& vectors) const {
+        for (long t = 0; t < vectors.rows; ++t) tile.recorder->add(operation, item, vectors.row(t), vectors.columns, t);
+    }
+
+    template <class Value>
+    void record_volume(Operation operation, Item item, const Buffer<Value>& volume) const {
+        for (long p = 0; p < volume.size() / d.rows; ++p)
+            tile.recorder->add(operation, item, volume.data() + p * d.rows, d.rows, p);
+    }
+
+    void record_generators(Operation operation) const {
+        const auto record = [&](Item item, const Generators& generators) {
+            tile.recorder->add(operation, item, generators.state.data(), generators.lines);
+        };
+        record(Item::row_pulse, tile.row_pulse);
+        record(Item::column_pulse, tile.column_pulse);
+        record(Item::row_noise, tile.crossbar.row_noise);
+        record(Item::column_noise, tile.crossbar.column_noise);
+    }
+
+    // Of every maximum, its number 0 .. 3 in the window of pooling.
+    Buffer<std::int32_t> places_in_windows() const {
+        Buffer<std::int32_t> places(where_.size());
+        for (long k = 0; k < where_.size(); ++k) {
+            const long row = where_[k] / d.output_width, column = where_[k] % d.output_width;
+            places[k] = std::int32_t(2 * (row % 2) + column % 2);
+        }
+        return places;
+    }
 
     const Constants& constants_;
     Matrix x_, delta_, z_;

@@ -46,6 +46,17 @@ public:
         }
     }
 
+    // Trains like train(); returns the records of the image, which stay until the next call.
+    const std::vector<std::int64_t>& trace(const std::uint8_t* image, long label, std::int64_t* logits) {
+        records_.clear();
+        std::vector<Recorder> recorders;
+        for (std::size_t k = 0; k < layers.size(); ++k) recorders.emplace_back(records_, long(k));
+        for (std::size_t k = 0; k < layers.size(); ++k) layers[k]->tile.recorder = &recorders[k];
+        train(image, label, logits);
+        for (const auto& layer : layers) layer->tile.recorder = nullptr;
+        return records_;
+    }
+
     long pixels() const { return pixels_; }
     long classes() const { return layers.back()->d.rows; }
 
@@ -76,6 +87,7 @@ private:
     }
 
     const Constants constants_;
+    std::vector<std::int64_t> records_;
     long pixels_ = 0;
     Buffer<double> image_, errors_;
 };
@@ -145,6 +157,14 @@ void crosspoint_train(Network* network, const std::uint8_t* images, const std::u
                       std::int64_t* logits) {
     for (long k = 0; k < count; ++k)
         network->train(images + k * network->pixels(), labels[k], logits + k * network->classes());
+}
+
+// Trains one image; returns its records and their number of words. See Recorder for what a record is.
+const std::int64_t* crosspoint_trace(Network* network, const std::uint8_t* image, std::int64_t label,
+                                     std::int64_t* logits, std::int64_t* count) {
+    const auto& records = network->trace(image, label, logits);
+    *count = std::int64_t(records.size());
+    return records.data();
 }
 
 void crosspoint_infer(Network* network, const std::uint8_t* images, std::int64_t count, std::int64_t* logits) {

@@ -4,6 +4,7 @@
 #include "crossbar.hpp"
 #include "devices.hpp"
 #include "periphery.hpp"
+#include "recorder.hpp"
 
 namespace crosspoint {
 
@@ -44,12 +45,13 @@ public:
     Crossbar crossbar;
     Generators row_pulse, column_pulse;
     Counters counters;
+    Recorder* recorder = nullptr;  // where an image is traced to, if it is
 
     // y = W x at the ADC's LSB, (positions, rows).
     void forward(const Matrix& x, Matrix& y) {
         const long fraction = read(
-            {d_.forward, counters.forward_reads, counters.forward_repeats, counters.forward_saturations, x,
-             d_.activation_fraction, d_.activation_magnitude_bits, x_codes_, forward_sums_, !d_.replicate_rows,
+            {Operation::forward, d_.forward, counters.forward_reads, counters.forward_repeats,
+             counters.forward_saturations, x, d_.activation_fraction, d_.activation_magnitude_bits, x_codes_, forward_sums_, !d_.replicate_rows,
              crossbar.by_column.data(), crossbar.row_stride, d_.columns, crossbar.row_noise, forward_repeats_},
             y);
         const double factor = power_of_two(fraction - d_.adc_fraction);
@@ -60,8 +62,9 @@ public:
 
     // z = W^T delta, (positions, columns); returns the fraction bits of z.
     long backward(const Matrix& delta, long exponent, Matrix& z) {
-        return read({d_.backward, counters.backward_reads, counters.backward_repeats, counters.backward_saturations,
-                     delta, exponent, d_.error_magnitude_bits, delta_codes_, backward_sums_, bool(d_.replicate_rows),
+        return read({Operation::backward, d_.backward, counters.backward_reads, counters.backward_repeats,
+                     counters.backward_saturations, delta, exponent, d_.error_magnitude_bits, delta_codes_,
+                     backward_sums_, bool(d_.replicate_rows),
                      crossbar.by_row.data(), crossbar.column_stride, d_.rows, crossbar.column_noise,
                      backward_repeats_},
                     z);
@@ -73,7 +76,8 @@ public:
             update_exactly(x, delta, exponent);
         else
             with_device_model(d_.device_model, [&](auto model) {
-                for (long t = 0; t < d_.positions; ++t) update_cycle<decltype(model)>(x.row(t), delta.row(t), exponent);
+                for (long t = 0; t < d_.positions; ++t)
+                    update_cycle<decltype(model)>(t, x.row(t), delta.row(t), exponent);
             });
         counters.update_cycles += d_.positions;
     }
@@ -90,6 +94,7 @@ private:
     };
 
     struct Reading {
+        Operation operation;
         const ReadDescription& read;
         std::int64_t &reads, &repeats, &saturations;
         const Matrix& vectors;
@@ -111,6 +116,7 @@ private:
             const auto maximum = needs_maximum ? std::int64_t(largest_magnitude(vector, r.vectors.stride)) : 0;
             scalings_[t] = noise_management(r.read, maximum, r.fraction, r.magnitude_bits, d_.dac_fraction,
                                             constants_.reciprocal_guard_bits);
+            if (recorder) recorder->add(r.operation, Item::scale, &scalings_[t].scale, 1, t);
             drive(vector, scalings_[t].gain, r.codes.row(t), r.codes.stride);
         }
         product(r.codes.row(0), r.codes.stride, r.weights, r.stride, r.sums.row(0), r.sums.stride, d_.positions,
@@ -168,6 +174,7 @@ private:
         for (long halvings = 0;; ++halvings) {
             const long saturated = crossbar.sense(sums, r.noise, r.read);
             ++r.reads;
+            if (recorder) record_read(r, t, halvings, sums);
             if (saturated == 0 || halvings == r.read.bound_management) {
                 r.saturations += saturated;
                 collect(r, sums, scalings_[t].scale, std::ldexp(1.0, int(halvings)), outputs);
@@ -225,21 +232,25 @@ private:
     }
 
     template <class Device>
-    void update_cycle(const double* x, const double* delta, long exponent) {
+    void update_cycle(long t, const double* x, const double* delta, long exponent) {
         const auto x_max = std::int64_t(largest_magnitude(x, round_up(d_.columns, PANEL)));
         const auto delta_max = std::int64_t(largest_magnitude(delta, round_up(d_.rows, PANEL)));
         const PulseGains gains = update_management(d_, x_max, delta_max, exponent, constants_.gain_bits);
         const long row_copies = d_.replicate_rows ? d_.replication : 1;
         const long column_copies = d_.replicate_rows ? 1 : d_.replication;
         const long row_pulses = fire(delta, d_.rows, row_copies, gains.delta, row_pulse, row_trains_);
+        if (recorder) record_side(ROW_ITEMS, t, delta, d_.rows, row_copies, row_trains_);
         const long column_pulses = fire(x, d_.columns, column_copies, gains.x, column_pulse, column_trains_);
+        if (recorder) record_side(COLUMN_ITEMS, t, x, d_.columns, column_copies, column_trains_);
         counters.row_pulses += row_pulses;
         counters.column_pulses += column_pulses;
         crossbar.draw_cycle_noise();
-        if (row_pulses == 0 || column_pulses == 0) return;
-        list_fired(delta, d_.rows, row_copies, row_trains_, fired_rows_);
-        list_fired(x, d_.columns, column_copies, column_trains_, fired_columns_);
-        counters.coincidences += crossbar.pulse<Device>(fired_rows_, fired_columns_);
+        if (row_pulses > 0 && column_pulses > 0) {
+            list_fired(delta, d_.rows, row_copies, row_trains_, fired_rows_);
+            list_fired(x, d_.columns, column_copies, column_trains_, fired_columns_);
+            counters.coincidences += crossbar.pulse<Device>(fired_rows_, fired_columns_);
+        }
+        if (recorder) record_moves(t);
     }
 
     // The pulse generators of one side in one update cycle; returns the number of pulses.
@@ -332,6 +343,53 @@ private:
                 crossbar.set_weight(row, column,
                                     std::min(std::max(moved, crossbar.low[device]), crossbar.high[device]));
             }
+    }
+
+    // A read as it passed the array's port: all copies of the driven lines, and what all sensed lines answered.
+    void record_read(const Reading& r, long t, long attempt, const double* converted) const {
+        const Repeat* repeat = attempt > 0 && attempt <= long(r.foreseen.size()) ? &r.foreseen[attempt - 1] : nullptr;
+        const bool foreseen = repeat && repeat->place[t] >= 0;
+        const double* codes = foreseen ? repeat->codes.row(repeat->place[t]) : r.codes.row(t);
+        std::vector<std::int64_t> saturated(r.sums.columns);
+        for (long k = 0; k < r.sums.columns; ++k) saturated[k] = std::fabs(converted[k]) == double(r.read.limit);
+        recorder->add(r.operation, Item::dac, codes, r.driven, t, attempt, r.drive_replicated ? d_.replication : 1);
+        recorder->add(r.operation, Item::adc, converted, r.sums.columns, t, attempt);
+        recorder->add(r.operation, Item::saturated, saturated.data(), r.sums.columns, t, attempt);
+    }
+
+    struct SideItems {
+        Item probability, pulses, negative;
+    };
+    static constexpr SideItems ROW_ITEMS{Item::row_probability, Item::row_pulses, Item::row_negative};
+    static constexpr SideItems COLUMN_ITEMS{Item::column_probability, Item::column_pulses, Item::column_negative};
+
+    // One side of an update cycle, while its thresholds are still there.
+    void record_side(const SideItems& items, long t, const double* vector, long lines, long copies,
+                     const Buffer<std::uint64_t>& trains) const {
+        std::vector<std::int64_t> probabilities(lines), negative(lines);
+        for (long line = 0; line < lines; ++line) {
+            probabilities[line] = std::int64_t(thresholds_[line] >> (WORD_BITS - d_.probability_bits));
+            negative[line] = vector[line] < 0;
+        }
+        recorder->add(Operation::update, items.probability, probabilities.data(), lines, t);
+        recorder->add(Operation::update, items.pulses, trains.data(), lines * copies, t);
+        recorder->add(Operation::update, items.negative, negative.data(), lines, t, 0, copies);
+    }
+
+    // Devices with coincidences in an update cycle, found once more from the trains, and their weights after it.
+    void record_moves(long t) const {
+        std::vector<std::int64_t> devices, coincidences, weights;
+        for (long row = 0; row < crossbar.rows; ++row)
+            for (long column = 0; column < crossbar.columns; ++column) {
+                const int count = std::popcount(row_trains_[row] & column_trains_[column]);
+                if (count == 0) continue;
+                devices.push_back(row * crossbar.columns + column);
+                coincidences.push_back(count);
+                weights.push_back(std::int64_t(crossbar.weight(row, column)));
+            }
+        recorder->add(Operation::update, Item::device, devices.data(), long(devices.size()), t);
+        recorder->add(Operation::update, Item::coincidences, coincidences.data(), long(coincidences.size()), t);
+        recorder->add(Operation::update, Item::weight, weights.data(), long(weights.size()), t);
     }
 
     const StageDescription& d_;
