@@ -38,7 +38,7 @@ class ScalerParameters(Parameters):
     lowest_shift: int = Field(-15, ge=-128, le=127, description="the shift input is not below")
     highest_shift: int = Field(40, ge=-128, le=127, description="the shift input is not above")
     limit: int = Field(512, ge=1, lt=1 << 128, description="largest magnitude of a result")
-    sideband_bits: int = Field(0, ge=0, le=64, description="bits that travel along with a beat; 0: no such field")
+    sideband_bits: int = Field(0, ge=0, le=4096, description="bits that travel along with a beat; 0: no such field")
 
     @model_validator(mode="after")
     def _ordered(self) -> ScalerParameters:

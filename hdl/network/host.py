@@ -1,0 +1,182 @@
+"""`host`: the registers and memories of the network, as the words of a bus.
+
+    address = space << 28 | offset
+
+| space | offset |
+|---|---|
+| 0 registers | 0 last layer, 1 last pixel, 2 cycles, 3 images, 4 errors, 5 identity (read only) |
+| 1 descriptors | layer * parts + part |
+| 2 counters | layer * 16 + number |
+| 3 pulse generators | beat << 8 \\| generator |
+| 4 + n, the crossbar's space n | word << 8 \\| lane |
+
+Accesses are taken while ``allowed``. A read gives one word of ``reply``.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal, Value, unsigned
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.network.memory_ports import reading, writing
+from hdl.shapes import record, stream_of
+
+SPACE_BIT = 28
+#: Bits of a lane or of a generator, in offsets.
+LANE_BITS = 8
+BUS_BITS = 64
+
+
+class Space(enum.Enum, shape=unsigned(4)):
+    REGISTERS = 0
+    DESCRIPTORS = 1
+    COUNTERS = 2
+    GENERATORS = 3
+    CROSSBAR = 4
+
+
+class Register(enum.Enum, shape=unsigned(3)):
+    LAST_LAYER = 0
+    LAST_PIXEL = 1
+    CYCLES = 2
+    IMAGES = 3
+    ERRORS = 4
+    IDENTITY = 5
+
+
+def address_of(space: int, offset: int) -> int:
+    return space << SPACE_BIT | offset
+
+
+def lane_offset(word: int, lane: int) -> int:
+    return word << LANE_BITS | lane
+
+
+class Host(wiring.Component):
+    """``busy``: an access is under way. ``cycle``, ``image``, ``error``: to be counted in this cycle. Both ``access``
+    ports take the payloads of the tile and of the crossbar."""
+
+    def __init__(
+        self,
+        identity: int,
+        *,
+        descriptor_bits: int,
+        counter_bits: int,
+        tile_access: data.StructLayout,
+        crossbar_access: data.StructLayout,
+        crossbar_answer: data.StructLayout,
+        generator_bits: int,
+    ) -> None:
+        self.identity = identity
+        super().__init__(
+            {
+                "bus": In(stream_of(record(write=1, address=32, data=BUS_BITS))),
+                "reply": Out(stream_of(record(data=BUS_BITS))),
+                "allowed": In(1),
+                "busy": Out(1),
+                "last_layer": Out(8),
+                "last_pixel": Out(32),
+                "cycle": In(1),
+                "image": In(1),
+                "error": In(1),
+                "descriptors_read": Out(reading(descriptor_bits, unsigned(BUS_BITS))),
+                "descriptors_write": Out(writing(descriptor_bits, unsigned(BUS_BITS))),
+                "counters_read": Out(reading(counter_bits, unsigned(BUS_BITS))),
+                "counters_write": Out(writing(counter_bits, unsigned(BUS_BITS))),
+                "tile_access": Out(stream_of(tile_access)),
+                "tile_answer": In(stream_of(record(state=generator_bits))),
+                "crossbar_access": Out(stream_of(crossbar_access)),
+                "crossbar_answer": In(stream_of(crossbar_answer)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        request = Signal(self.bus.payload.shape())
+        space, offset = request.address[SPACE_BIT:], request.address[:SPACE_BIT]
+        registers = self._registers(m)
+        self._lead(m, request, offset)
+        m.d.comb += self.busy.eq(1)
+        with m.If(self.reply.valid & self.reply.ready):
+            m.d.sync += self.reply.valid.eq(0)
+        with m.FSM():
+            with m.State("idle"):
+                m.d.comb += [self.busy.eq(0), self.bus.ready.eq(self.allowed & ~self.reply.valid)]
+                with m.If(self.bus.valid & self.bus.ready):
+                    m.d.sync += request.eq(self.bus.payload)
+                    m.next = "access"
+            with m.State("access"):
+                m.next = "idle"
+                with m.If(space == Space.REGISTERS.value):
+                    for number, register in enumerate(registers):
+                        with m.If(offset == number):
+                            self._answer(m, ~request.write, register)
+                            if isinstance(register, Signal):
+                                with m.If(request.write):
+                                    m.d.sync += register.eq(request.data)
+                with m.Elif((space == Space.DESCRIPTORS.value) | (space == Space.COUNTERS.value)):
+                    for number, (read, write) in self._memories.items():
+                        with m.If(space == number):
+                            m.d.comb += [read.enable.eq(1), write.enable.eq(request.write)]
+                    with m.If(~request.write):
+                        m.next = "read"
+                with m.Elif(space == Space.GENERATORS.value):
+                    self._pass_on(m, request, self.tile_access, "tile")
+                with m.Else():
+                    self._pass_on(m, request, self.crossbar_access, "crossbar")
+            with m.State("read"):
+                for number, (read, _) in self._memories.items():
+                    with m.If(space == number):
+                        self._answer(m, 1, read.data)
+                m.next = "idle"
+            for name, answer in (("tile", self.tile_answer), ("crossbar", self.crossbar_answer)):
+                with m.State(name):
+                    m.d.comb += answer.ready.eq(1)
+                    with m.If(answer.valid):
+                        self._answer(m, 1, answer.payload.as_value())
+                        m.next = "idle"
+        return m
+
+    @property
+    def _memories(self) -> dict[int, tuple[wiring.PureInterface, wiring.PureInterface]]:
+        return {
+            Space.DESCRIPTORS.value: (self.descriptors_read, self.descriptors_write),
+            Space.COUNTERS.value: (self.counters_read, self.counters_write),
+        }
+
+    def _registers(self, m: Module) -> list[Value]:
+        """In the order of Register."""
+        counts = [Signal(BUS_BITS, name=name) for name in ("cycles", "images", "errors")]
+        for count, event in zip(counts, (self.cycle, self.image, self.error), strict=True):
+            m.d.sync += count.eq(count + event)
+        return [self.last_layer, self.last_pixel, *counts, Value.cast(self.identity)]
+
+    def _lead(self, m: Module, request: data.View, offset: Value) -> None:
+        """The request to all that it may be for."""
+        for read, write in self._memories.values():
+            m.d.comb += [read.address.eq(offset), write.address.eq(offset), write.data.eq(request.data)]
+        tile, crossbar = self.tile_access.payload, self.crossbar_access.payload
+        m.d.comb += [
+            tile.beat.eq(offset[LANE_BITS:]),
+            tile.generator.eq(offset[:LANE_BITS]),
+            tile.write.eq(request.write),
+            tile.state.eq(request.data),
+            crossbar.space.eq(request.address[SPACE_BIT:] - Space.CROSSBAR.value),
+            crossbar.address.eq(offset[LANE_BITS:]),
+            crossbar.lane.eq(offset[:LANE_BITS]),
+            crossbar.write.eq(request.write),
+            crossbar.data.eq(request.data),
+        ]
+
+    def _pass_on(self, m: Module, request: data.View, access: wiring.PureInterface, answer: str) -> None:
+        m.d.comb += access.valid.eq(1)
+        m.next = "access"
+        with m.If(access.ready):
+            m.next = "idle"
+            with m.If(~request.write):
+                m.next = answer
+
+    def _answer(self, m: Module, condition: Value | int, word: Value) -> None:
+        with m.If(condition):
+            m.d.sync += [self.reply.valid.eq(1), self.reply.payload.data.eq(word)]
