@@ -155,6 +155,32 @@ class Generator(Frozen):
     width: Literal[32, 48, 64] = Field(64, description="state bits")
 
 
+class Hardware(Frozen):
+    """The network in logic: machines ``rtl`` and ``board``. Decides cost and speed, never a bit."""
+
+    lanes: int = Field(32, ge=1, le=64, description="devices that the emulated crossbar works on at once")
+    port_lanes: Literal["auto", 1, 2, 4, 8] = Field(
+        "auto", description="elements a beat of the tile's streams; a divisor of lanes; auto: at most 4"
+    )
+
+    @model_validator(mode="after")
+    def _divides(self) -> Hardware:
+        if self.port_lanes != "auto" and self.lanes % self.port_lanes:
+            raise ValueError(f"hardware.port_lanes = {self.port_lanes}: accepted: divisors of lanes = {self.lanes}")
+        return self
+
+    @property
+    def beat_lanes(self) -> int:
+        """Elements a beat: ``port_lanes``, or what one column a cycle keeps busy."""
+        if self.port_lanes != "auto":
+            return self.port_lanes
+        return next(lanes for lanes in (4, 2, 1) if self.lanes % lanes == 0)
+
+
+#: Parts of a config that decide no bits.
+BITLESS = frozenset({"name", "description", "hardware"})
+
+
 class Config(Frozen):
     """A run, resolved: every layer holds its complete array description."""
 
@@ -166,6 +192,7 @@ class Config(Frozen):
     input: Input = Input()
     formats: Formats = Formats()
     generator: Generator = Generator()
+    hardware: Hardware = Hardware()
     layers: dict[str, Layer] = Field(
         min_length=1, description="the network, in order: convolution, max_pooling, fully_connected"
     )
@@ -188,6 +215,6 @@ class Config(Frozen):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all that decides bits: every field but the name and the description."""
-        text = self.model_dump_json(exclude={"name", "description"})
+        """SHA-256 of all that decides bits: every field but those of BITLESS."""
+        text = self.model_dump_json(exclude=set(BITLESS))
         return hashlib.sha256(text.encode()).hexdigest()

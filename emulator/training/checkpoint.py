@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from emulator.atomic import write_atomically
-from emulator.config import Config
+from emulator.config import BITLESS, Config
 from emulator.errors import CheckpointError
 from emulator.machine import State
 from emulator.training.datasets import Dataset
@@ -155,7 +155,7 @@ def _first_difference(then: dict[str, Any], now: dict[str, Any]) -> str:
     """The first field in which two resolved configs differ, with both values."""
     before, after = _flatten(then), _flatten(now)
     for place in [*before, *(place for place in after if place not in before)]:
-        if place not in ("name", "description") and before.get(place) != after.get(place):
+        if place.split(".")[0] not in BITLESS and before.get(place) != after.get(place):
             return f"{place} = {before.get(place)!r}; accepted: the same, not {after.get(place)!r}"
     return "layers in another order; accepted: the same order"
 
