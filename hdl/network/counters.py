@@ -8,10 +8,22 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from emulator.machine import COUNTERS
 from hdl.network.memory_ports import reading, writing
 from hdl.shapes import index_for
 
+#: What is counted, in order.
+COUNTERS = (
+    "forward_reads",
+    "forward_repeats",
+    "forward_saturations",
+    "backward_reads",
+    "backward_repeats",
+    "backward_saturations",
+    "update_cycles",
+    "row_pulses",
+    "column_pulses",
+    "coincidences",
+)
 COUNTER_BITS = 64
 #: Bits of what one phase of one image can count.
 PHASE_BITS = 32
