@@ -24,11 +24,14 @@ def compare_machines(
     labels: NDArray[np.uint8],
     *,
     build: Callable[[str, Config], Machine] = build_machine,
+    explain: Callable[[Sequence[Machine], int], str] | None = None,
 ) -> str | None:
     """Train ``images`` on every named machine; None if all logits and all arrays of all states are equal throughout.
 
     Otherwise one line with the earliest difference: after which image, layer, array, row and column, and the values
-    of the first machine and of the one that differs. A bar on stderr shows progress.
+    of the first machine and of the one that differs. A bar on stderr shows progress. If the difference is that of a
+    single image, ``explain`` may add lines: it is given the machines, set back to just before the image, and the image's
+    place in ``images``.
     Raises MachineError for fewer than two names.
     """
     if len(names) < 2:
@@ -38,9 +41,22 @@ def compare_machines(
     def train(first: int, last: int) -> str | None:
         logits = [machine.train(images[first:last], labels[first:last]) for machine in machines]
         states = [machine.state() for machine in machines]
-        return _first_difference(names, states) or _logits_difference(names, logits, first)
+        return state_difference(names, states) or logits_difference(names, logits, first)
 
-    difference = _first_difference(names, [machine.state() for machine in machines])
+    def pin_down(first: int, last: int) -> str | None:
+        """Image by image over a range that differed as a whole."""
+        for image in range(first, last):
+            before = [machine.state() for machine in machines]
+            difference = train(image, image + 1)
+            if difference is not None:
+                line = f"first difference after image {image + 1}: {difference}"
+                if explain is None:
+                    return line
+                _load(machines, before)
+                return f"{line}\n{explain(machines, image)}"
+        return None
+
+    difference = state_difference(names, [machine.state() for machine in machines])
     if difference is not None:
         return f"first difference before any image: {difference}"
     with tqdm(total=len(images), unit=" images", dynamic_ncols=True, file=sys.stderr, leave=False) as bar:
@@ -49,9 +65,8 @@ def compare_machines(
             before = [machine.state() for machine in machines]
             difference = train(first, last)
             if difference is not None:
-                for machine, state in zip(machines, before, strict=True):
-                    machine.load(state)
-                return _pin_down(train, first, last) or (
+                _load(machines, before)
+                return pin_down(first, last) or (
                     f"first difference in images {first + 1} to {last}, only when trained in one call: {difference}"
                 )
             bar.update(last - first)
@@ -63,16 +78,12 @@ def weight_count(config: Config) -> int:
     return sum(stage.physical_rows * stage.physical_columns for stage in config.stages)
 
 
-def _pin_down(train: Callable[[int, int], str | None], first: int, last: int) -> str | None:
-    """Image by image over a range that differed as a whole."""
-    for image in range(first, last):
-        difference = train(image, image + 1)
-        if difference is not None:
-            return f"first difference after image {image + 1}: {difference}"
-    return None
+def _load(machines: Sequence[Machine], states: Sequence[State]) -> None:
+    for machine, state in zip(machines, states, strict=True):
+        machine.load(state)
 
 
-def _first_difference(names: Sequence[str], states: Sequence[State]) -> str | None:
+def state_difference(names: Sequence[str], states: Sequence[State]) -> str | None:
     """Where a machine's state first differs from that of the first machine."""
     for name, state in zip(names[1:], states[1:], strict=True):
         # The order of the first machine's state is that of the network; foreign arrays come last.
@@ -88,7 +99,7 @@ def _first_difference(names: Sequence[str], states: Sequence[State]) -> str | No
     return None
 
 
-def _logits_difference(names: Sequence[str], logits: Sequence[NDArray[np.int64]], first: int) -> str | None:
+def logits_difference(names: Sequence[str], logits: Sequence[NDArray[np.int64]], first: int) -> str | None:
     """Where a machine's logits first differ from those of the first machine; image ``first`` is their row 0."""
     for name, others in zip(names[1:], logits[1:], strict=True):
         if logits[0].shape != others.shape or logits[0].dtype != others.dtype:

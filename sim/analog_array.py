@@ -59,6 +59,9 @@ class AnalogArray:
                 raise ValueError(f"segments {lengths} of {SIDES[side]}: accepted: lengths with sum {self.lines[side]}")
         self.reads = {COLUMNS: 0, ROWS: 0}
         self.update_cycles = 0
+        #: Of all update cycles, as the model's counters have them.
+        self.pulses = {COLUMNS: 0, ROWS: 0}
+        self.coincidences = 0
         self._fill = random.Random(seed)
         self._driven: list[Values] = []
         self._pulsed: dict[int, list[Values]] = {COLUMNS: [], ROWS: []}
@@ -81,11 +84,14 @@ class AnalogArray:
         rows_negative: Sequence[int],
     ) -> int:
         """One update cycle from the trains (slot s in bit s) and signs of all lines; the number of coincidences."""
+        row_trains = self._trains(self._checked("pulse", ROWS, rows), rows_negative)
+        column_trains = self._trains(self._checked("pulse", COLUMNS, columns), columns_negative)
+        coincidences = self.crossbar.pulse(row_trains, column_trains)
         self.update_cycles += 1
-        return self.crossbar.pulse(
-            self._trains(self._checked("pulse", ROWS, rows), rows_negative),
-            self._trains(self._checked("pulse", COLUMNS, columns), columns_negative),
-        )
+        self.pulses[ROWS] += int(row_trains.pulses.sum())
+        self.pulses[COLUMNS] += int(column_trains.pulses.sum())
+        self.coincidences += coincidences
+        return coincidences
 
     def _checked(self, port: str, side: int, elements: Sequence[int]) -> Sequence[int]:
         if len(elements) != self.lines[side]:
@@ -106,7 +112,7 @@ class AnalogArray:
             return []
         taken, self._driven = self._driven, []
         side = _side_of("drive", taken)
-        return self._sense_beats(ROWS if side == COLUMNS else COLUMNS, *self.drive(side, _elements(taken)))
+        return self._sense_beats(ROWS if side == COLUMNS else COLUMNS, *self.drive(side, enabled_elements(taken)))
 
     def pulse_beat(self, beat: Values) -> int | None:
         """Take a beat of ``pulse``. Gives the number of coincidences if it completes an update cycle, else None."""
@@ -120,7 +126,9 @@ class AnalogArray:
             return None
         columns, rows = self._pulsed[COLUMNS], self._pulsed[ROWS]
         self._pulsed = {COLUMNS: [], ROWS: []}
-        return self.pulse(_elements(columns), _bits(columns, "negative"), _elements(rows), _bits(rows, "negative"))
+        return self.pulse(
+            enabled_elements(columns), _bits(columns, "negative"), enabled_elements(rows), _bits(rows, "negative")
+        )
 
     def _sense_beats(self, side: int, codes: Integers, saturated: Flags) -> list[Values]:
         read = self.crossbar.stage.forward if side == ROWS else self.crossbar.stage.backward
@@ -160,7 +168,7 @@ def _side_of(port: str, beats: Sequence[Values]) -> int:
     return sides.pop()
 
 
-def _elements(beats: Sequence[Values]) -> list[int]:
+def enabled_elements(beats: Sequence[Values]) -> list[int]:
     """The enabled lanes of all beats, in order."""
     return [word for beat in beats for lane, word in enumerate(beat["elements"]) if beat["mask"] >> lane & 1]
 

@@ -38,7 +38,7 @@ from sim.transactions.base import Transactions
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / "build" / "sim"
 BENCH = "sim.benches.block"
-#: Tests in BENCH.
+#: Tests in a bench.
 BENCH_TESTS = 1
 #: Cycles without a transfer on any stream before a run counts as hung, beside what the block states of itself.
 PATIENCE = 400
@@ -86,9 +86,9 @@ class Design:
     description: dict[str, Any]
 
     @classmethod
-    def of(cls, block: Block) -> Design:
-        """The export of a block."""
-        name = block_name(type(block))
+    def of(cls, block: Block, name: str | None = None) -> Design:
+        """The export of a block, under its own name unless one is given."""
+        name = name or block_name(type(block))
         return cls(to_verilog(name, block), json.loads(json.dumps(describe(name, block))))
 
     @classmethod
@@ -171,8 +171,7 @@ def run_verilator(
     in the state after the run. Raises SimulationError.
     """
     phases = phases_of(design, transactions, PORTS if array else ())
-    build = _build_verilator(design.without_initial_values(), coverage=coverage, waves=waves)
-    with _folder(out) as folder:
+    with run_folder(out) as folder:
         plan = {
             "streams": design.streams,
             "phases": [{"inputs": phase.inputs, "outputs": phase.outputs} for phase in phases],
@@ -187,20 +186,9 @@ def run_verilator(
         if array:
             (folder / "array.pickle").write_bytes(pickle.dumps(array))
         (folder / "result.json").unlink(missing_ok=True)
-        results = _run_cocotb(
-            design.name,
-            build,
-            folder,
-            seed=seed,
-            waves=waves,
-            arguments=[
-                f"+verilator+rand+reset+{2 if randomise else 0}",
-                f"+verilator+seed+{seed}",
-                f"+verilator+coverage+file+{folder / 'coverage.dat'}",
-                f"+plan={folder / 'plan.json'}",
-            ],
+        build = run_bench(
+            design, BENCH, folder / "plan.json", seed=seed, randomise=randomise, coverage=coverage, waves=waves
         )
-        _check_cocotb_results(results, BENCH_TESTS, folder / "cocotb.log")
         result = json.loads((folder / "result.json").read_text())
         check_counts(design, phases, result["compared"])
         return Report(
@@ -209,6 +197,26 @@ def run_verilator(
             read_coverage(folder / "coverage.dat", build / f"{design.name}.v") if coverage else None,
             pickle.loads((folder / "array.pickle").read_bytes()) if array else None,
         )
+
+
+def run_bench(
+    design: Design, bench: str, plan: Path, *, seed: int, randomise: bool, coverage: bool = False, waves: bool = False
+) -> Path:
+    """Run the cocotb test of the module ``bench``, which finds its work in the file ``plan`` (plusarg ``plan``), on a design
+    in Verilator. Logs, waves and coverage lie beside the plan. Gives the folder of the compiled model. Raises
+    SimulationError unless BENCH_TESTS tests ran and passed.
+    """
+    build = _build_verilator(design.without_initial_values(), coverage=coverage, waves=waves)
+    folder = plan.parent
+    arguments = [
+        f"+verilator+rand+reset+{2 if randomise else 0}",
+        f"+verilator+seed+{seed}",
+        f"+verilator+coverage+file+{folder / 'coverage.dat'}",
+        f"+plan={plan}",
+    ]
+    results = _run_cocotb(design.name, bench, build, folder, seed=seed, waves=waves, arguments=arguments)
+    _check_cocotb_results(results, BENCH_TESTS, folder / "cocotb.log")
+    return build
 
 
 class WheelVerilator(cocotb_tools.runner.Verilator):
@@ -289,13 +297,15 @@ def _public_pins(design: Design) -> str:
     return "\n".join(["`verilator_config", *lines]) + "\n"
 
 
-def _run_cocotb(name: str, build: Path, folder: Path, *, seed: int, waves: bool, arguments: Sequence[str]) -> Path:
+def _run_cocotb(
+    name: str, bench: str, build: Path, folder: Path, *, seed: int, waves: bool, arguments: Sequence[str]
+) -> Path:
     results = folder / "results.xml"
     results.unlink(missing_ok=True)
     # The runner exits where a test failed. Whether that is so is read from the results, in _check_cocotb_results.
     with suppress(SystemExit, RuntimeError):
         _verilator().test(
-            BENCH,
+            bench,
             hdl_toplevel=name,
             hdl_toplevel_lang="verilog",
             build_dir=build,
@@ -369,7 +379,7 @@ def run_icarus(
     """
     phases = phases_of(design, transactions)
     verilog = design.without_initial_values().verilog if unknown else design.verilog
-    with _folder(out) as folder:
+    with run_folder(out) as folder:
         (folder / f"{design.name}.v").write_text(verilog)
         icarus.write_testbench(
             folder,
@@ -436,7 +446,7 @@ def check_counts(design: Design, phases: Sequence[Transactions], compared: dict[
 
 
 @contextmanager
-def _folder(out: Path | None) -> Iterator[Path]:
+def run_folder(out: Path | None) -> Iterator[Path]:
     """``out``, which stays, or a folder for the time of a run."""
     if out is None:
         with tempfile.TemporaryDirectory(prefix="crosspoint-") as temporary:

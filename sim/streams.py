@@ -7,13 +7,18 @@ no bench depends on the order in which a simulator runs what happens at the risi
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import cocotb
+from cocotb.clock import Clock
 from cocotb.handle import SimHandleBase
-from cocotb.triggers import FallingEdge, ReadOnly
+from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly
 
 from sim.payload import Values, pack, unpack
+
+PERIOD_NS = 10
+RESET_CYCLES = 3
 
 
 class _Stream:
@@ -80,3 +85,14 @@ class StreamMonitor(_Stream):
                 self.transfers += 1
                 self.idle()
                 return unpack(self.fields, word)
+
+
+async def start(dut: SimHandleBase, streams: Iterable[StreamDriver | StreamMonitor]) -> None:
+    """Start the clock and reset the design, with all of its streams idle. Ends after a falling edge."""
+    cocotb.start_soon(Clock(dut.clk, PERIOD_NS, unit="ns").start())
+    dut.rst.value = 1
+    for stream in streams:
+        stream.idle()
+    await ClockCycles(dut.clk, RESET_CYCLES)
+    await FallingEdge(dut.clk)
+    dut.rst.value = 0

@@ -13,17 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.handle import SimHandleBase
 from cocotb.triggers import ClockCycles, FallingEdge
 
 from sim.analog_array import PORTS, AnalogArray, serve_pulses, serve_reads
 from sim.payload import Values
 from sim.scoreboard import first_difference
-from sim.streams import StreamDriver, StreamMonitor
-
-PERIOD_NS = 10
-RESET_CYCLES = 3
+from sim.streams import StreamDriver, StreamMonitor, start
 
 
 @cocotb.test
@@ -32,8 +28,7 @@ async def transactions(dut: SimHandleBase) -> None:
     plan_path = Path(str(cocotb.plusargs["plan"]))
     plan = json.loads(plan_path.read_text())
     bench = _Bench(dut, plan)
-    cocotb.start_soon(Clock(dut.clk, PERIOD_NS, unit="ns").start())
-    await bench.reset()
+    await start(dut, (*bench.drivers.values(), *bench.monitors.values()))
     array_path = plan_path.with_name(plan["array"]) if plan["array"] else None
     if array_path:
         bench.attach(pickle.loads(array_path.read_bytes()))
@@ -58,14 +53,6 @@ class _Bench:
             group[port] = kind(dut, port, stream, stall=plan["stall"], seed=plan["seed"])
         self.compared = dict.fromkeys(self.monitors, 0)
         self.cycles = 0
-
-    async def reset(self) -> None:
-        self.dut.rst.value = 1
-        for stream in (*self.drivers.values(), *self.monitors.values()):
-            stream.idle()
-        await ClockCycles(self.dut.clk, RESET_CYCLES)
-        await FallingEdge(self.dut.clk)
-        self.dut.rst.value = 0
 
     def attach(self, array: AnalogArray) -> None:
         """Put the array behind the tile's port, whose streams are no longer the plan's."""

@@ -122,12 +122,12 @@ def session(stage: Stage, seed: int, lanes: int, commands: Sequence[Command]) ->
     fill = np.random.default_rng(seed)
     port = _Port(parameters, fill)
     port.listen(tile)
-    load_states = _accesses(parameters, tile, write=True)
+    load_states = accesses(parameters, tile.column_pulse, tile.row_pulse, write=True)
     inputs: dict[str, list[Values]] = {"command": [], "x": [], "delta": []}
     outputs: dict[str, list[Values]] = {"y": [], "z": [], "report": []}
     for command in commands:
         _carry_out(tile, parameters, command, fill, inputs, outputs)
-    read_states = _accesses(parameters, tile, write=False)
+    read_states = accesses(parameters, tile.column_pulse, tile.row_pulse, write=False)
     nothing: list[Values] = []
     transactions = Transactions(
         {**dict.fromkeys(("command", "x", "delta", "sense"), nothing), "access": load_states},
@@ -143,6 +143,18 @@ def session(stage: Stage, seed: int, lanes: int, commands: Sequence[Command]) ->
     return Session(parameters, transactions, tile)
 
 
+def command_words(parameters: TileParameters, command: Command, fill: np.random.Generator) -> dict[str, list[Values]]:
+    """What a tile is told by the streams ``command``, ``x`` and ``delta``. Disabled lanes hold random words."""
+    p = parameters
+    words: dict[str, list[Values]] = {"command": [{"operation": command.operation.value, "exponent": command.exponent}]}
+    if command.operation is not Operation.BACKWARD:
+        bits = p.activation_bits - 1
+        words["x"] = beats(command.x, p.lanes, segments=p.column_segments, fill=fill, fill_bits=bits)
+    if command.operation is not Operation.FORWARD:
+        words["delta"] = beats(command.delta, p.lanes, fill=fill, fill_bits=p.error_bits - 1)
+    return words
+
+
 def _carry_out(
     tile: Tile,
     parameters: TileParameters,
@@ -152,13 +164,9 @@ def _carry_out(
     outputs: dict[str, list[Values]],
 ) -> None:
     p = parameters
-    inputs["command"].append({"operation": command.operation.value, "exponent": command.exponent})
+    for port, words in command_words(p, command, fill).items():
+        inputs[port] += words
     x, errors = np.array([command.x]), Errors(np.array([command.delta]), command.exponent)
-    if command.operation is not Operation.BACKWARD:
-        bits = p.activation_bits - 1
-        inputs["x"] += beats(command.x, p.lanes, segments=p.column_segments, fill=fill, fill_bits=bits)
-    if command.operation is not Operation.FORWARD:
-        inputs["delta"] += beats(command.delta, p.lanes, fill=fill, fill_bits=p.error_bits - 1)
     before = dict(tile.counters)
     if command.operation is Operation.FORWARD:
         outputs["y"] += beats(tile.forward(x)[0], p.lanes)
@@ -175,14 +183,14 @@ def _carry_out(
     outputs["report"].append({"repeats": repeats, "saturations": saturations})
 
 
-def _accesses(parameters: TileParameters, tile: Tile, *, write: bool) -> list[Values]:
-    """One access for every pulse generator, with its state in the golden tile: those of the columns, then of the rows."""
+def accesses(parameters: TileParameters, columns: Words, rows: Words, *, write: bool) -> list[Values]:
+    """One access for every pulse generator, with its state: those of the columns, then those of the rows."""
     p = parameters
     words: list[Values] = []
     first = 0
     for segments, states in (
-        (Segments(p.column_segments * p.column_copies, p.lanes), tile.column_pulse),
-        (Segments((p.rows,) * p.row_copies, p.lanes), tile.row_pulse),
+        (Segments(p.column_segments * p.column_copies, p.lanes), columns),
+        (Segments((p.rows,) * p.row_copies, p.lanes), rows),
     ):
         places = list(segments.places())[:: p.generator_sharing]
         for (number, lane), state in zip(places, states.tolist(), strict=True):
