@@ -114,6 +114,9 @@ def train(
 @config_options
 @click.option("--images", "image_count", type=click.IntRange(min=1), default=100, show_default=True, metavar="N")
 @data_options
+@click.option("--trace", is_flag=True, help="Compare every intermediate vector too; names the first that differs.")
+@click.option("--trace-out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.npz",
+              help="Write the first machine's trace of the image that differs, or of the last; implies --trace.")  # fmt: skip
 def compare(
     machines: str,
     config_source: str,
@@ -122,9 +125,12 @@ def compare(
     image_count: int,
     data: str,
     data_dir: Path | None,
+    trace: bool,
+    trace_out: Path | None,
 ) -> int:
     """Train the same images on several machines and compare every bit; exit code 1 if one differs."""
     from emulator.compare import compare_machines, weight_count
+    from emulator.compare_trace import compare_with_traces
     from emulator.training.datasets import load_dataset
     from emulator.training.order import first_images
 
@@ -142,7 +148,12 @@ def compare(
         echo=_note,
     )
     chosen = first_images(config.seed, len(dataset.train_images), image_count)
-    difference = compare_machines(config, names, dataset.train_images[chosen], dataset.train_labels[chosen])
+    images, labels = dataset.train_images[chosen], dataset.train_labels[chosen]
+    if trace or trace_out is not None:
+        verdict = compare_with_traces(config, names, images, labels, trace_out=trace_out)
+        click.echo(verdict.text)
+        return 0 if verdict.equal else 1
+    difference = compare_machines(config, names, images, labels)
     if difference is not None:
         click.echo(difference)
         return 1

@@ -93,15 +93,14 @@ _ELEMENTS = {
     **dict.fromkeys(("y", "activation", "pooled", "argmax", "logits"), "row"),
     **dict.fromkeys(("softmax", "sums", "mantissa", "delta"), "row"),
     **dict.fromkeys(("row_probability", "row_pulses", "row_negative"), "row"),
-    **dict.fromkeys(("row_noise",), "row"),
-    **dict.fromkeys(("column_noise",), "column"),
+    "row_noise": "row",
+    "column_noise": "column",
     **dict.fromkeys(("row_pulse", "column_pulse"), "generator"),
-    **dict.fromkeys(("device", "coincidences", "weight", "weights"), "device"),
 }
 
 
 def elements_of(operation: str, item: str) -> str:
-    """What an element of the item is: row, column, generator, device, or element of what has but one."""
+    """What an element of the item is: row, column, generator, or just an element."""
     kind = _ELEMENTS.get(item, "element")
     return kind if isinstance(kind, str) else kind[operation != "forward"]
 
@@ -149,17 +148,21 @@ class Trace:
 
     def spell_index(self, place: Place, index: int) -> str:
         """Which element of a record that is, as row and column where it belongs to one."""
-        kind = elements_of(place.operation, place.item)
-        if kind != "device":
-            return f"{kind} {index}"
-        devices = self.records.get(place._replace(item="device"))
         if place.item == "weights":
-            device = index
-        elif devices is not None and index < len(devices):
-            device = int(devices[index])
-        else:
-            return f"element {index}"
-        row, column = divmod(device, self.stages[place.layer].physical_columns)
+            return self._spell_device(place.layer, index)
+        devices = self.records.get(place._replace(item="device"))
+        if place.item in ("coincidences", "weight") and devices is not None and index < len(devices):
+            return self._spell_device(place.layer, int(devices[index]))
+        return f"{elements_of(place.operation, place.item)} {index}"
+
+    def spell_value(self, place: Place, value: np.integer) -> str:
+        """A word of a record: devices by row and column, states of generators in hexadecimal."""
+        if place.item == "device":
+            return self._spell_device(place.layer, int(value))
+        return f"{int(value):#x}" if place.item in GENERATORS else str(int(value))
+
+    def _spell_device(self, layer: str, device: int) -> str:
+        row, column = divmod(device, self.stages[layer].physical_columns)
         return f"row {row}, column {column}"
 
 

@@ -13,7 +13,7 @@ from emulator.array.devices import DEVICE_MODELS
 from emulator.config import Config, ReadQuantities, Stage
 from emulator.config.tables import EXPONENTIAL_RANGE, FINE_FRACTION_BITS, exponential_tables, tanh_table
 from emulator.engine.build import library
-from emulator.engine.tracing import read_records
+from emulator.engine.records import read_records
 from emulator.fixed import TAPS, Integers
 from emulator.machine import State, check_images, check_labels, check_state
 from emulator.network.network import GoldenMachine
@@ -123,7 +123,7 @@ class FastMachine:
         return logits
 
     def trace(self, image: NDArray[np.uint8], label: int) -> Trace:
-        """See Traceable. The items of tracing.py."""
+        """See Traceable. The items of records.py."""
         check_images(image[None], self.config)
         check_labels(np.array([label], dtype=np.uint8), 1, self.config)
         image = np.ascontiguousarray(image)

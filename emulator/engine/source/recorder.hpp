@@ -1,4 +1,4 @@
-// What a traced image leaves: records of emulator/trace.py, one after another, as integers that tracing.py reads.
+// What a traced image leaves: records of emulator/trace.py, one after another, as integers that records.py reads.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 
 namespace crosspoint {
 
-// The same names, in the same order, as OPERATIONS and ITEMS of tracing.py.
+// The same names, in the same order, as OPERATIONS and ITEMS of records.py.
 enum class Operation : std::int64_t { forward, error, backward, update };
 enum class Item : std::int64_t {
     x, scale, dac, adc, saturated, y, activation, pooled, argmax, logits,

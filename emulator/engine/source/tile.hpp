@@ -51,8 +51,9 @@ public:
     void forward(const Matrix& x, Matrix& y) {
         const long fraction = read(
             {Operation::forward, d_.forward, counters.forward_reads, counters.forward_repeats,
-             counters.forward_saturations, x, d_.activation_fraction, d_.activation_magnitude_bits, x_codes_, forward_sums_, !d_.replicate_rows,
-             crossbar.by_column.data(), crossbar.row_stride, d_.columns, crossbar.row_noise, forward_repeats_},
+             counters.forward_saturations, x, d_.activation_fraction, d_.activation_magnitude_bits, x_codes_,
+             forward_sums_, !d_.replicate_rows, crossbar.by_column.data(), crossbar.row_stride, d_.columns,
+             crossbar.row_noise, forward_repeats_},
             y);
         const double factor = power_of_two(fraction - d_.adc_fraction);
         if (factor == 1) return;
@@ -64,9 +65,8 @@ public:
     long backward(const Matrix& delta, long exponent, Matrix& z) {
         return read({Operation::backward, d_.backward, counters.backward_reads, counters.backward_repeats,
                      counters.backward_saturations, delta, exponent, d_.error_magnitude_bits, delta_codes_,
-                     backward_sums_, bool(d_.replicate_rows),
-                     crossbar.by_row.data(), crossbar.column_stride, d_.rows, crossbar.column_noise,
-                     backward_repeats_},
+                     backward_sums_, bool(d_.replicate_rows), crossbar.by_row.data(), crossbar.column_stride, d_.rows,
+                     crossbar.column_noise, backward_repeats_},
                     z);
     }
 

@@ -1,4 +1,4 @@
-"""`tracing`: the trace of an image from the engine's recorder (source/recorder.hpp).
+"""`records`: the trace of an image from the engine's recorder (source/recorder.hpp).
 
 The engine has no multipliers and shifts of its own, since it holds a gain as one double, and no mantissas before the
 derivative: it leaves these items out.
