@@ -1,5 +1,5 @@
 """The contract of streams as claims, the same for every block: words stay until they are taken, none is lost, none is
-made up, and all come out.
+made up, vectors keep their lengths, and all come out.
 
 Inputs offer anything at any time, but leave an offered word as it is until it is taken; outputs are taken at any time;
 resets come at any time.
@@ -43,16 +43,18 @@ class Flow:
 @dataclass(frozen=True)
 class Contract:
     """``drain``: cycles without input, with all outputs taken, after which all has come out; None: latency and a beat.
-    ``legal``: what words of an input may be, where not anything."""
+    ``legal``: what words of an input may be, where not anything. ``vectors``: beats of the vectors of a port, ``last`` on
+    the last of them: taken for granted of an input, claimed of an output."""
 
     flows: Mapping[str, Flow] = field(default_factory=lambda: {"o": Flow()})
     drain: int | None = None
     legal: Mapping[str, Callable[[Value], Value]] = field(default_factory=dict)
+    vectors: Mapping[str, int] = field(default_factory=dict)
 
 
 class ContractHarness(Harness):
     """Claims ``PORT_stays`` and ``PORT_stable``; with a contract also ``PORT_nothing_made_up``, ``PORT_capacity``,
-    ``PORT_drained`` and ``progress``."""
+    ``PORT_drained``, ``PORT_framed`` and ``progress``."""
 
     def __init__(self, block: Block, contract: Contract | None = None) -> None:
         self.block, self.contract = block, contract
@@ -69,6 +71,12 @@ class ContractHarness(Harness):
                 outputs.append(port)
                 self._take(m, port, interface)
         if self.contract is not None:
+            for port, beats in self.contract.vectors.items():
+                framed = framing(m, getattr(self.block, port), beats, port)
+                if port in inputs:
+                    self.suppose(framed)
+                else:
+                    self.claim(f"{port}_framed", framed)
             self._conserve(m, inputs, outputs)
 
     def _pending(self, m: Module, port: str, interface: stream.Interface) -> tuple[Value, Value]:
@@ -103,28 +111,47 @@ class ContractHarness(Harness):
         taken = Cat(getattr(self.block, port).ready for port in inputs)
         free = Cat(getattr(self.block, port).ready for port in outputs)
         drain = self.contract.drain or self.block.latency + self.block.cycles_per_beat
-        silent = self._run(m, ~offered.any() & free.all(), drain, "silent")
-        stuck = self._run(m, offered.all() & free.all() & ~taken.any(), drain, "stuck")
+        silent = run_of(m, ~offered.any() & free.all(), drain, "silent")
+        stuck = run_of(m, offered.all() & free.all() & ~taken.any(), drain, "stuck")
         self.claim("progress", stuck < drain)
         for port, flow in self.contract.flows.items():
-            sink = getattr(self.block, port)
             residue = flow.price - 1 if flow.residue is None else flow.residue
-            owed = Signal(COUNT, name=f"{port}_owed")
-            change: Value = -Mux(sink.valid & sink.ready, flow.price, 0)
-            for name, worth in flow.sources.items():
-                source = getattr(self.block, name)
-                change = change + Mux(source.valid & source.ready, worth(source.payload), 0)
-            m.d.sync += owed.eq(owed + change)
-            self.watch(owed, COUNT, f"{port}_owed")
-            self.claim(f"{port}_nothing_made_up", owed >= 0)
-            self.claim(f"{port}_capacity", owed <= (flow.capacity or flow.price * self.block.latency))
-            self.claim(f"{port}_drained", (silent < drain) | ((owed <= residue) & ~sink.valid))
+            owed = self.balance(m, port, flow)
+            self.claim(f"{port}_drained", (silent < drain) | ((owed <= residue) & ~getattr(self.block, port).valid))
 
-    def _run(self, m: Module, condition: Value, limit: int, name: str) -> Signal:
-        """For how many cycles the condition has held, up to ``limit``."""
-        count = Signal(range(limit + 1), name=name)
-        with m.If(~condition):
-            m.d.sync += count.eq(0)
-        with m.Elif(count < limit):
-            m.d.sync += count.eq(count + 1)
-        return count
+    def balance(self, m: Module, port: str, flow: Flow) -> Signal:
+        """What is owed by a port, with the claims that it stays within its bounds."""
+        sink = getattr(self.block, port)
+        owed = Signal(COUNT, name=f"{port}_owed")
+        change: Value = -Mux(taken(sink), flow.price, 0)
+        for name, worth in flow.sources.items():
+            source = getattr(self.block, name)
+            change = change + Mux(taken(source), worth(source.payload), 0)
+        m.d.sync += owed.eq(owed + change)
+        self.watch(owed, COUNT, f"{port}_owed")
+        self.claim(f"{port}_nothing_made_up", owed >= 0)
+        self.claim(f"{port}_capacity", owed <= (flow.capacity or flow.price * self.block.latency))
+        return owed
+
+
+def taken(interface: stream.Interface) -> Value:
+    return interface.valid & interface.ready
+
+
+def run_of(m: Module, condition: Value, limit: int, name: str) -> Signal:
+    """For how many cycles the condition has held, up to ``limit``."""
+    count = Signal(range(limit + 1), name=name)
+    with m.If(~condition):
+        m.d.sync += count.eq(0)
+    with m.Elif(count < limit):
+        m.d.sync += count.eq(count + 1)
+    return count
+
+
+def framing(m: Module, interface: stream.Interface, beats: int | Value, name: str) -> Value:
+    """Whether ``last`` is on the beat that ends a vector of ``beats``, and on no other."""
+    number = Signal(COUNT, name=f"{name}_number")
+    ends = number == beats - 1
+    with m.If(taken(interface)):
+        m.d.sync += number.eq(Mux(ends, 0, number + 1))
+    return ~interface.valid | (interface.payload.last == ends)

@@ -1,5 +1,5 @@
-"""Proofs about designs: claims on a harness, by bounded model checking or k-induction: Yosys writes the design as SMT-LIB,
-its smtbmc unrolls it, z3 decides. With sim/invariant.py the only place that names the formal tools.
+"""Proofs about designs: claims on a harness, for runs of so many cycles: Yosys writes the design as SMT-LIB, its smtbmc
+unrolls it, z3 decides. For runs of any length see sim/invariant.py; no other place names the formal tools.
 """
 
 from __future__ import annotations
@@ -123,14 +123,6 @@ class Proof:
 def bounded(harness: Harness, depth: int) -> Proof:
     """Do the claims hold in all runs of ``depth`` cycles?"""
     return _check(harness, ["--presat", "-t", str(depth)])
-
-
-def unbounded(harness: Harness, depth: int = 2) -> Proof:
-    """Do the claims hold in all runs? By induction: they hold for ``depth`` cycles, and never fail after that many.
-
-    A failing induction need not be a fault of the design: its trace may begin in a state that is never reached.
-    """
-    return _check(harness, ["--presat", "-t", str(depth)], ["-i", "-t", str(depth)])
 
 
 def failing_in(harness: Harness, depth: int) -> Proof:
