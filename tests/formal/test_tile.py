@@ -1,0 +1,76 @@
+"""The tile as a whole: on all of its outputs an offered word stays, and stays the same, until it is taken. Whatever the
+array, the commands and the vectors, legal or not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hdl.network.tile import Tile
+from hdl.network.tile_parameters import TileParameters
+from sim.contract import ContractHarness
+from sim.invariant import by_invariant
+from sim.mutation import Fault, faulty_module
+
+#: One line a side, the narrowest words.
+SMALL: dict[str, Any] = {
+    "lanes": 1,
+    "rows": 1,
+    "column_segments": (1,),
+    "activation_bits": 4,
+    "activation_fraction": 2,
+    "error_bits": 4,
+    "dac_fraction": 1,
+    "forward_limit": 1,
+    "forward_noise_management": "none",
+    "forward_bound_management": 1,
+    "backward_limit": 1,
+    "backward_noise_management": "none",
+    "backward_bound_management": 1,
+    "update_management": "none",
+    "probability_bits": 2,
+    "generator_width": 32,
+}
+REPLICATED = SMALL | {
+    "lanes": 2,
+    "rows": 2,
+    "column_segments": (2, 1),
+    "replication": 2,
+    "forward_noise_management": "power_of_two",
+    "backward_noise_management": "power_of_two",
+    "update_management": "power_of_two",
+    "desired_bl": 2,
+}
+EXACT = SMALL | {
+    "forward_noise_management": "exact",
+    "backward_noise_management": "exact",
+    "update_management": "exact",
+    "radix": 4,
+}
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    (
+        pytest.param(SMALL, id="small"),
+        pytest.param(REPLICATED, id="replicated", marks=pytest.mark.slow),
+        pytest.param(EXACT, id="exact", marks=pytest.mark.slow),
+    ),
+)
+def test_words_stay(parameters: dict[str, Any]) -> None:
+    proof = by_invariant(ContractHarness(Tile(TileParameters(**parameters))))
+    assert proof, proof
+
+
+def test_fails_where_a_stall_is_not_passed_on() -> None:
+    fault = Fault(
+        "hdl/network/tile.py",
+        "wiring.connect(m, target.answer, wiring.flipped(self.answer))",
+        "m.d.comb += [self.answer.valid.eq(target.answer.valid), self.answer.payload.eq(target.answer.payload)]\n"
+        "        m.d.comb += target.answer.ready.eq(1)",
+        "answers do not wait",
+    )
+    with faulty_module(fault) as module:
+        proof = by_invariant(ContractHarness(module.Tile(TileParameters(**SMALL))))
+    assert proof.failing == "answer_stays", proof
