@@ -129,7 +129,7 @@ def test_a_fault_spoils_the_layers_around_it() -> None:
 def test_every_fault_of_the_tile_is_caught(fault: Fault) -> None:
     config = load("tiny", STRAINED)
     images, labels = digits(config, 20)
-    with pytest.raises(SimulationError, match=r"after 20 images|W2: "):
+    with pytest.raises(SimulationError, match=r"after 20 images: |W2 report: repeats = \d+ of an update"):
         check_against_golden(config, images, labels, train_with(fault, config, "W2", images, labels))
 
 
@@ -145,6 +145,7 @@ def test_every_fault_of_the_tile_is_caught(fault: Fault) -> None:
             "W3: drive: 6 rows: accepted: 10",
         ),
     ],
+    ids=("no report", "the wrong side"),
 )
 def test_a_tile_that_cannot_go_on_is_named(right: str, wrong: str, message: str) -> None:
     config = load("tiny")
