@@ -94,3 +94,22 @@ def shift_window(value: Value, shift: Value, places: int, width: int) -> tuple[V
         return word[width:].any() if len(word) > width else Const(0, 1)
 
     return Mux(shift, shifted, value)[:width], Mux(shift, above(shifted), above(value))
+
+
+def round_shift(value: Value, places: int, plus: Value | None = None) -> Value:
+    """``plus + rs(value, places)`` of signed values, by at least one place: one adder, whose carry in is the lack of a
+    sign."""
+    half = Const((1 << places - 1) - 1, places)
+    addend = Cat(~value[-1], half, Const(0, 1) if plus is None else plus).as_signed()
+    return (Cat(Const(1, 1), value).as_signed() + addend)[places + 1 :].as_signed()
+
+
+def sum_or_difference(left: Value, right: Value, difference: Value) -> Value:
+    """``left - right`` or ``left + right`` of signed values: one adder, whose carry in is ``difference``."""
+    inverted = Mux(difference, ~right, right)[: len(right)]
+    return (Cat(difference, left).as_signed() + Cat(difference, inverted).as_signed())[1:].as_signed()
+
+
+def round_half_up(value: Value, places: int, plus: Value) -> Value:
+    """``plus + value / 2**places`` of signed values, rounded to nearest, halves up: one adder."""
+    return (value + Cat(Const(1 << places - 1, places), plus).as_signed())[places:].as_signed()

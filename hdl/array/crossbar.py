@@ -1,0 +1,382 @@
+"""`crossbar`: the emulated array behind the tile's three streams, for one array or several behind each other.
+
+    forward, backward   z = sat(rs(sum of codes * weights + noise_gain * xi, adc_shift), -limit, limit)
+    update              every device with coincidences moves once, then clips (hdl/array/device.py)
+
+Model: emulator/array/crossbar.py, docs/arithmetic.md sections 9 and 13. Streams:
+
+- ``settings``: the numbers of an array (``CrossbarSettings``); they hold until the next;
+- ``drive``, ``sense``, ``pulse``: as the tile's (hdl/network/tile.py), lines physical;
+- ``report``: of every update cycle, once it is done, its coincidences;
+- ``access``, ``answer``: the contents of the memories (``Space``); a read gives an answer.
+
+Of what waits when nothing is under way, settings go first, then accesses, pulses, drives. A read waits until earlier
+updates are done; the pulses of an update are taken while the one before is worked on.
+
+Inside, ``devices`` rows are worked on at once, a block after the other, each with one column per cycle (reads) or two
+cycles (updates). Reset ends what is under way; memories keep their contents.
+
+    drive, pulse -> intake -> list of columns, memory of rows -> sequencer -> device lanes -> sums -> converter -> sense
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hdl.array.adder_tree import adder_tree, levels
+from hdl.array.converter import LATENCY, Converter, sense_payload
+from hdl.array.crossbar_access import CrossbarAccess, Space, access_payload, data_bits
+from hdl.array.crossbar_parameters import DEVICE_BITS, CrossbarParameters
+from hdl.array.device import BOUND_DELAY, MOVE_LATENCY, WEIGHT_DELAY, DeviceLane, line_layout, sum_shape
+from hdl.array.intake import BANKS, Intake, Mode, column_bits, column_number, drive_payload, entry_layout, pulse_payload
+from hdl.array.noise_generators import NoiseGenerators
+from hdl.array.sequencer import COLUMN_DELAY, PRODUCT_DELAY, Sequencer, sum_delay
+from hdl.block import Block
+from hdl.shapes import record, stream_of, width_for
+
+#: Cycles from the address of a list entry to that of its weight in reads, and to those of its device words.
+ADDRESS_DELAY = 3
+
+
+class Crossbar(Block[CrossbarParameters]):
+    def __init__(self, parameters: CrossbarParameters) -> None:
+        p = parameters
+        super().__init__(
+            p,
+            {
+                "settings": In(stream_of(p.settings)),
+                "drive": In(stream_of(drive_payload(p))),
+                "sense": Out(stream_of(sense_payload(p))),
+                "pulse": In(stream_of(pulse_payload(p))),
+                "report": Out(stream_of(record(coincidences=width_for(p.most_coincidences)))),
+                "access": In(stream_of(access_payload(p))),
+                "answer": Out(stream_of(record(data=data_bits(p)))),
+            },
+        )
+
+    @property
+    def latency(self) -> int:
+        """Of a forward read of one block, whose last beat has one column: taken apart, listed, run, handed out, converted."""
+        return 3 + PRODUCT_DELAY + 3 + LATENCY
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        p = self.parameters
+        settings = Signal(p.settings)
+        m.submodules.intake = intake = Intake(p)
+        m.submodules.sequencer = sequencer = Sequencer(p)
+        m.submodules.converter = converter = Converter(p)
+        m.submodules.access = access = CrossbarAccess(p)
+        m.submodules.row_noise = row_noise = NoiseGenerators(p.lanes, p.row_beats, p.generator_width)
+        m.submodules.column_noise = column_noise = NoiseGenerators(p.lanes, p.column_beats, p.generator_width)
+        for stream, inner in (
+            (self.drive, intake.drive),
+            (self.pulse, intake.pulse),
+            (self.access, access.access),
+        ):
+            wiring.connect(m, inner, wiring.flipped(stream))
+        wiring.connect(m, wiring.flipped(self.sense), converter.sense)
+        wiring.connect(m, wiring.flipped(self.answer), access.answer)
+
+        quiet = sequencer.idle & ~converter.busy
+        idle = quiet & intake.free & ~access.busy
+        m.d.comb += [
+            intake.settings.eq(settings),
+            sequencer.settings.eq(settings),
+            intake.quiet.eq(quiet),
+            intake.hold.eq(self.settings.valid | self.access.valid | access.busy),
+            self.settings.ready.eq(idle),
+            access.allowed.eq(idle & ~self.settings.valid),
+        ]
+        with m.If(self.settings.valid & self.settings.ready):
+            m.d.sync += settings.eq(self.settings.payload)
+
+        m.d.comb += [
+            sequencer.mode_taken.eq(intake.mode),
+            sequencer.taking.eq(~intake.free),
+            sequencer.rows_taken.eq(intake.rows_taken),
+            sequencer.count.eq(intake.count),
+            sequencer.filled.eq(intake.filled),
+            intake.release.eq(sequencer.release),
+            sequencer.converting.eq(converter.busy),
+            self.report.valid.eq(sequencer.report),
+            sequencer.reported.eq(self.report.ready),
+        ]
+        lanes, column = self._lanes(m, settings, intake, sequencer, access)
+        self._sums(m, settings, sequencer, converter, lanes, column)
+        self._lines(m, settings, intake, sequencer, converter, access, (row_noise, column_noise))
+        return m
+
+    def _lanes(
+        self, m: Module, settings: data.View, intake: Intake, sequencer: Sequencer, access: CrossbarAccess
+    ) -> tuple[list[DeviceLane], Value]:
+        """Device lanes with their weights, and what brings list entries and the rows of a block to them. Returns the lanes, and
+        the column of the entry whose address was given two cycles ago."""
+        p = self.parameters
+        request = access.request
+        update = sequencer.mode == Mode.UPDATE
+        m.submodules.list = entries = Memory(shape=entry_layout(p), depth=BANKS << width_for(p.columns - 1), init=[])
+        entry_write, entry_read = entries.write_port(), entries.read_port()
+        m.d.comb += [
+            entry_write.addr.eq(intake.list_address),
+            entry_write.data.eq(intake.entry),
+            entry_write.en.eq(intake.list_write),
+            entry_read.addr.eq(sequencer.list_address),
+            entry_read.en.eq(sequencer.list_read),
+        ]
+        # From the entry's address on: fetched in cycle 1, registered in 2 and 3; its column's address follows in 3.
+        entry, second = Signal(entry_layout(p)), Signal(entry_layout(p))
+        m.d.sync += [entry.eq(entry_read.data), second.eq(entry)]
+        weight_addresses = [Signal.like(sequencer.block_base, name="weight_address")]
+        m.d.sync += weight_addresses[0].eq(sequencer.block_base + entry.column)
+        for delay in range(1, COLUMN_DELAY + MOVE_LATENCY - ADDRESS_DELAY + 1):
+            weight_addresses.append(Signal.like(weight_addresses[0], name=f"weight_address_{delay}"))
+            m.d.sync += weight_addresses[delay].eq(weight_addresses[delay - 1])
+
+        column_words = self._column_device(m, settings, entry.column, access)
+        column, column_device = Signal(line_layout(p)), Signal(DEVICE_BITS)
+        late_device = [column_device]
+        with m.If(~update | ~sequencer.even):
+            m.d.sync += [column.eq(second.line), column_device.eq(column_words)]
+        for number in range((BOUND_DELAY + 1) // 2):
+            late_device.append(Signal.like(column_device, name=f"late_device_{number}"))
+            with m.If(sequencer.even):
+                m.d.sync += late_device[-1].eq(late_device[-2])
+
+        row_lines, row_devices = self._rows(m, settings, intake, sequencer, access)
+        m.d.comb += sequencer.fires.eq(Cat(line.value.any() for line in row_lines).any())
+        live = sequencer.live
+        to_read = weight_addresses[COLUMN_DELAY + WEIGHT_DELAY - 1 - ADDRESS_DELAY]
+        lanes = []
+        for number in range(p.devices):
+            group, place = divmod(number, p.lanes)
+            m.submodules[f"lane_{number}"] = lane = DeviceLane(p)
+            m.submodules[f"weights_{number}"] = memory = Memory(
+                shape=lane.weight.shape(), depth=max(2, p.weight_words), init=[]
+            )
+            write, read = memory.write_port(), memory.read_port()
+            m.d.comb += [
+                read.addr.eq(Mux(access.read, request.address, Mux(update, to_read, weight_addresses[0]))),
+                write.addr.eq(Mux(access.write, request.address, weight_addresses[-1])),
+                write.data.eq(Mux(access.write, request.data[: p.weight_bits].as_signed(), lane.moved)),
+                write.en.eq(
+                    Mux(
+                        access.write,
+                        (request.space == Space.WEIGHT) & (request.lane == number),
+                        update & live[COLUMN_DELAY + MOVE_LATENCY - 1] & lane.fires,
+                    )
+                ),
+                lane.settings.eq(settings),
+                lane.update.eq(update),
+                lane.even.eq(sequencer.even),
+                lane.clear.eq(sequencer.clear),
+                lane.load.eq(sequencer.load[group]),
+                lane.row.eq(row_lines[place]),
+                lane.row_device.eq(row_devices[place]),
+                lane.forward.eq(sequencer.mode == Mode.FORWARD),
+                lane.column.eq(column),
+                lane.column_device.eq(column_device),
+                lane.late_device.eq(late_device[-1]),
+                lane.weight.eq(read.data),
+                lane.restart.eq(sequencer.restart),
+                lane.accumulate.eq(live[PRODUCT_DELAY - 1]),
+                lane.shift.eq(sequencer.shift),
+            ]
+            lanes.append(lane)
+        for lane, following in zip(lanes, lanes[p.lanes :], strict=False):
+            m.d.comb += lane.shifted.eq(following.total)
+        self._answer(m, access, Space.WEIGHT, Array(lane.weight.as_unsigned() for lane in lanes)[request.lane])
+        self._count(m, sequencer, lanes)
+        return lanes, entry.column
+
+    def _column_device(self, m: Module, settings: data.View, column: Value, access: CrossbarAccess) -> Value:
+        """The device words of a column of the array, two cycles later."""
+        p = self.parameters
+        request = access.request
+        m.submodules.column_devices = memory = Memory(
+            shape=DEVICE_BITS, depth=max(2, p.column_beats * p.lanes), init=[]
+        )
+        write, read = memory.write_port(), memory.read_port()
+        address = Signal.like(read.addr, name="column_device_address")
+        accessed = column_number(p, request.address, request.lane[: width_for(p.lanes - 1)])
+        m.d.sync += address.eq(settings.column_base * p.lanes + column)
+        m.d.comb += [
+            read.addr.eq(Mux(access.read, accessed, address)),
+            write.addr.eq(accessed),
+            write.data.eq(request.data),
+            write.en.eq(access.write & (request.space == Space.COLUMN_DEVICE)),
+        ]
+        self._answer(m, access, Space.COLUMN_DEVICE, read.data)
+        return read.data
+
+    def _rows(
+        self, m: Module, settings: data.View, intake: Intake, sequencer: Sequencer, access: CrossbarAccess
+    ) -> tuple[list[data.View], list[Value]]:
+        """What the rows of a beat do, and their device words, a cycle after the sequencer reads them."""
+        p = self.parameters
+        request = access.request
+        lines = data.ArrayLayout(line_layout(p), p.lanes)
+        m.submodules.rows = memory = Memory(shape=lines, depth=BANKS << width_for(p.longest_rows - 1), init=[])
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [
+            write.addr.eq(intake.line_address),
+            write.data.eq(intake.lines),
+            write.en.eq(intake.line_write),
+            read.addr.eq(sequencer.line_address),
+            read.en.eq(sequencer.row_read),
+        ]
+        devices = []
+        for lane in range(p.lanes):
+            m.submodules[f"row_devices_{lane}"] = words = Memory(shape=DEVICE_BITS, depth=max(2, p.row_beats), init=[])
+            word_write, word_read = words.write_port(), words.read_port()
+            m.d.comb += [
+                word_read.addr.eq(Mux(access.read, request.address, settings.row_base + sequencer.row)),
+                word_write.addr.eq(request.address),
+                word_write.data.eq(request.data),
+                word_write.en.eq(access.write & (request.space == Space.ROW_DEVICE) & (request.lane == lane)),
+            ]
+            devices.append(word_read.data)
+        self._answer(m, access, Space.ROW_DEVICE, Array(devices)[request.lane[: width_for(p.lanes - 1)]])
+        return [read.data[lane] for lane in range(p.lanes)], devices
+
+    def _count(self, m: Module, sequencer: Sequencer, lanes: list[DeviceLane]) -> None:
+        """Coincidences of an update cycle: those of a column, a cycle after it is in the lanes, through a tree."""
+        counted = Signal.like(self.report.payload.coincidences)
+        in_column = adder_tree(m, [lane.coincidences for lane in lanes], "coincidences")
+        updating = sequencer.mode == Mode.UPDATE
+        with m.If(sequencer.release.any()):
+            m.d.sync += counted.eq(0)
+        with m.Elif(updating & sequencer.live[COLUMN_DELAY + levels(self.parameters.devices)]):
+            m.d.sync += counted.eq(counted + in_column)
+        m.d.comb += self.report.payload.coincidences.eq(counted)
+
+    def _sums(
+        self,
+        m: Module,
+        settings: data.View,
+        sequencer: Sequencer,
+        converter: Converter,
+        lanes: list[DeviceLane],
+        column: Value,
+    ) -> None:
+        """Sums by beat, on their way to the converter: totals of rows as they are handed out, or sums of columns over
+        the blocks. ``column``: of the entry, two cycles after its address."""
+        p = self.parameters
+        backward = sequencer.mode == Mode.BACKWARD
+        product = adder_tree(m, [lane.product for lane in lanes], "products")
+        in_block = Signal(sum_shape(p))
+        m.d.sync += in_block.eq(product)
+        columns = [column]
+        for delay in range(3, sum_delay(p) + 1):
+            columns.append(Signal(column_bits(p), name=f"column_{delay}"))
+            m.d.sync += columns[-1].eq(columns[-2])
+        numbers, places = zip(*(_beat_and_lane(p, column) for column in columns), strict=True)
+        writing = sequencer.live[sum_delay(p) - 1]
+        resuming = backward & ~sequencer.first_block & ~sequencer.done
+        before, total = Signal(sum_shape(p)), Signal(sum_shape(p))
+        sums = []
+        for lane in range(p.lanes):
+            m.submodules[f"sums_{lane}"] = memory = Memory(shape=sum_shape(p), depth=max(2, p.longest_beats), init=[])
+            write, read = memory.write_port(), memory.read_port()
+            m.d.comb += [
+                read.addr.eq(Mux(resuming, numbers[-3], converter.number)),
+                read.en.eq(resuming | converter.read),
+                write.addr.eq(Mux(backward, numbers[-1], sequencer.row)),
+                write.data.eq(Mux(backward, total, lanes[lane].total)),
+                write.en.eq(Mux(backward, writing & (places[-1] == lane), sequencer.shift)),
+                converter.sums[lane].eq(read.data),
+            ]
+            sums.append(read.data)
+        m.d.comb += before.eq(Mux(sequencer.first_block, 0, Array(sums)[places[-2]]))
+        m.d.sync += total.eq(in_block + before)
+
+        # Beats that are complete: with one block, those before the column just summed.
+        complete = Signal(width_for(p.longest_beats))
+        with m.If(sequencer.start):
+            m.d.sync += complete.eq(0)
+        with m.Elif(sequencer.done):
+            m.d.sync += complete.eq(converter.beats)
+        with m.Elif(sequencer.shift):
+            m.d.sync += complete.eq(complete + 1)
+        with m.Elif(backward & writing & (settings.row_blocks == 1)):
+            m.d.sync += complete.eq(numbers[-1])
+        m.d.comb += [
+            converter.start.eq(sequencer.start),
+            converter.beats.eq(Mux(backward, settings.column_beats, settings.row_beats)),
+            converter.noise_gain.eq(Mux(backward, settings.backward_noise_gain, settings.forward_noise_gain)),
+            converter.limit.eq(Mux(backward, settings.backward_limit, settings.forward_limit)),
+            converter.summed.eq(complete),
+        ]
+
+    def _lines(
+        self,
+        m: Module,
+        settings: data.View,
+        intake: Intake,
+        sequencer: Sequencer,
+        converter: Converter,
+        access: CrossbarAccess,
+        noises: tuple[NoiseGenerators, NoiseGenerators],
+    ) -> None:
+        """Noise generators and masks of both sides: for the converter the sensed side's, for the intake those of all."""
+        p = self.parameters
+        request = access.request
+        backward = sequencer.mode == Mode.BACKWARD
+        accessing = access.read | access.write
+        row_noise, column_noise = noises
+        for noise, sensed, base, taking, address, draw, space in (
+            (row_noise, ~backward, settings.row_base, intake.read_rows, intake.row_address, intake.draw_rows, Space.ROW_NOISE),
+            (column_noise, backward, settings.column_base, intake.read_columns, intake.column_address, intake.draw_columns, Space.COLUMN_NOISE),
+        ):  # fmt: skip
+            reading = converter.busy & sensed
+            m.d.comb += [
+                noise.address.eq(Mux(accessing, request.address, Mux(reading, base + converter.number, address))),
+                noise.read.eq(access.read | taking | (reading & converter.read)),
+                noise.draw.eq(draw | (reading & converter.draw)),
+                noise.state.eq(request.data),
+            ]
+            with m.If(access.write & (request.space == space)):
+                m.d.comb += noise.store.eq(1 << request.lane[: width_for(p.lanes - 1)])
+            self._answer(m, access, space, noise.states[request.lane[: width_for(p.lanes - 1)]])
+        m.d.comb += [
+            intake.row_words.eq(row_noise.words),
+            intake.column_words.eq(column_noise.words),
+            converter.words.eq(Mux(backward, column_noise.words.as_value(), row_noise.words.as_value())),
+        ]
+        masks = []
+        for name, depth, base, space in (
+            ("row_masks", p.row_beats, settings.row_base, Space.ROW_MASK),
+            ("column_masks", p.column_beats, settings.column_base, Space.COLUMN_MASK),
+        ):
+            m.submodules[name] = memory = Memory(shape=p.lanes, depth=max(2, depth), init=[])
+            write, read = memory.write_port(), memory.read_port()
+            m.d.comb += [
+                write.addr.eq(request.address),
+                write.data.eq(request.data),
+                write.en.eq(access.write & (request.space == space)),
+                read.addr.eq(Mux(access.read, request.address, base + converter.number)),
+                read.en.eq(access.read | converter.read),
+            ]
+            self._answer(m, access, space, read.data)
+            masks.append((memory, read.data))
+        m.d.comb += converter.mask.eq(Mux(backward, masks[1][1], masks[0][1]))
+        scanned = masks[1][0].read_port()
+        m.d.comb += [
+            scanned.addr.eq(intake.column_address),
+            scanned.en.eq(intake.read_mask),
+            intake.column_mask.eq(scanned.data),
+        ]
+
+    def _answer(self, m: Module, access: CrossbarAccess, space: Space, word: Value) -> None:
+        """What an access to ``space`` reads, a cycle after its address."""
+        with m.If(access.request.space == space):
+            m.d.comb += access.chosen.eq(word)
+
+
+def _beat_and_lane(parameters: CrossbarParameters, column: Value) -> tuple[Value, Value]:
+    """Of a column's number."""
+    bits = width_for(parameters.lanes - 1) if parameters.lanes > 1 else 0
+    return column[bits:], column[:bits] if bits else Const(0, 1)

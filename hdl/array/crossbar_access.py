@@ -1,0 +1,84 @@
+"""Reading and writing the crossbar's memories from outside, while nothing else is under way.
+
+A word of ``request`` is served in the next cycle; what was read is chosen a cycle later, then offered as ``answer``.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, unsigned
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.array.crossbar_parameters import DEVICE_BITS, CrossbarParameters
+from hdl.shapes import record, stream_of, width_for
+
+
+class Space(enum.Enum, shape=unsigned(3)):
+    """What is accessed: ``address`` is a column of devices in WEIGHT, ``lane`` one of ``devices`` rows; elsewhere
+    ``address`` is a beat counted through all arrays, ``lane`` one of its lines (masks: of no meaning)."""
+
+    WEIGHT = 0
+    ROW_NOISE = 1
+    COLUMN_NOISE = 2
+    ROW_DEVICE = 3
+    COLUMN_DEVICE = 4
+    ROW_MASK = 5
+    COLUMN_MASK = 6
+
+
+def data_bits(parameters: CrossbarParameters) -> int:
+    """Of the widest thing accessed."""
+    return max(DEVICE_BITS, parameters.generator_width, parameters.lanes)
+
+
+def access_payload(parameters: CrossbarParameters) -> data.StructLayout:
+    p = parameters
+    return record(
+        space=Space,
+        address=width_for(max(p.weight_words, p.row_beats, p.column_beats) - 1),
+        lane=width_for(p.devices - 1),
+        write=1,
+        data=data_bits(p),
+    )
+
+
+class CrossbarAccess(wiring.Component):
+    def __init__(self, parameters: CrossbarParameters) -> None:
+        self.parameters = parameters
+        payload, bits = access_payload(parameters), data_bits(parameters)
+        super().__init__(
+            {
+                "access": In(stream_of(payload)),
+                "answer": Out(stream_of(record(data=bits))),
+                "allowed": In(1),
+                "busy": Out(1),
+                "request": Out(payload),
+                "read": Out(1),
+                "write": Out(1),
+                "chosen": In(bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        with m.If(self.answer.ready):
+            m.d.sync += self.answer.valid.eq(0)
+        with m.FSM():
+            with m.State("idle"):
+                m.d.comb += [
+                    self.access.ready.eq(self.allowed & ~self.answer.valid),
+                    self.busy.eq(self.answer.valid),
+                ]
+                with m.If(self.access.valid & self.access.ready):
+                    m.d.sync += self.request.eq(self.access.payload)
+                    m.next = "serve"
+            with m.State("serve"):
+                m.d.comb += [self.busy.eq(1), self.read.eq(~self.request.write), self.write.eq(self.request.write)]
+                m.next = "idle"
+                with m.If(self.read):
+                    m.next = "choose"
+            with m.State("choose"):
+                m.d.comb += self.busy.eq(1)
+                m.d.sync += [self.answer.valid.eq(1), self.answer.payload.data.eq(self.chosen)]
+                m.next = "idle"
+        return m

@@ -1,0 +1,40 @@
+"""Gaussian words and the mixing of a row's and a column's word, as logic without registers.
+
+    gaussian(w) = 2 * (256 * (ones - 8) + fill) - 255        ones: among bits 23 .. 8 of w; fill: bits 7 .. 0
+    mix(w): five rounds (l, r) <- (r ^ (l <<< 1 & l <<< 5) ^ l <<< 2, l) on halves of 12 bits
+
+Model: emulator/array/noise.py, docs/arithmetic.md section 3.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Value
+
+from emulator.fixed import GAUSSIAN_FILL_BITS, LARGEST_GAUSSIAN, WORD_BITS
+from hdl.fixed import ones
+from hdl.shapes import signed_for
+
+HALF_BITS = WORD_BITS // 2
+MIX_ROUNDS = 5
+GAUSSIAN_SHAPE = signed_for(LARGEST_GAUSSIAN)
+
+
+def gaussian(word: Value) -> Value:
+    """The Gaussian word of a uniform one, as ``GAUSSIAN_SHAPE``: ``2 (256 ones + fill) + 1``, less a constant whose lower
+    bits are 0."""
+    raised = Cat(Const(1, 1), word[:GAUSSIAN_FILL_BITS], ones(word[GAUSSIAN_FILL_BITS:]))
+    lowered = raised[GAUSSIAN_FILL_BITS:] - (LARGEST_GAUSSIAN + 1 >> GAUSSIAN_FILL_BITS)
+    return Cat(raised[:GAUSSIAN_FILL_BITS], lowered)[: GAUSSIAN_SHAPE.width].as_signed()
+
+
+def mix_rounds(word: Value, rounds: int) -> Value:
+    """So many rounds of ``mix``, one LUT of four inputs per bit and round."""
+    left, right = word[HALF_BITS:], word[:HALF_BITS]
+    for _ in range(rounds):
+        left, right = right ^ (left.rotate_left(1) & left.rotate_left(5)) ^ left.rotate_left(2), left
+    return Cat(right, left)
+
+
+def mix(word: Value) -> Value:
+    """The permutation of WORD_BITS-bit words."""
+    return mix_rounds(word, MIX_ROUNDS)
