@@ -18,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.native_build import NativeError, library
-from sim.payload import Words, limbs_of, pack_words, unpack_words
-from sim.runner import Design
+from sim.payload import Words, integers_of, limbs_of, pack, pack_words, unpack, unpack_words, words_of
+from sim.runner import Design, Report, check_counts, phases_of
+from sim.scoreboard import first_difference
+from sim.transactions.base import Transactions
 
-__all__ = ["Native", "NativeError"]
+__all__ = ["Native", "NativeError", "input_words", "run_native", "run_phase"]
 
 #: What `run` in driver.cpp ends with.
 REACHED, LIMIT, VALID_FELL, WORD_CHANGED = range(4)
@@ -199,8 +201,49 @@ class Native:
 
     def _number(self, stream: str, direction: str | None = None) -> int:
         """The number of a stream in the driver. Raises NativeError if there is none of this name and direction."""
-        accepted = [name for name, other in self.design.streams.items() if direction in {None, other["direction"]}]
-        if stream not in accepted:
+        streams = self.design.streams
+        if stream not in streams or direction not in {None, streams[stream]["direction"]}:
+            accepted = [name for name, other in streams.items() if direction in {None, other["direction"]}]
             kind = {"in": "input stream", "out": "output stream", None: "stream"}[direction]
             raise NativeError(f"{self.design.name}: {kind} {stream!r}: accepted: {', '.join(accepted)}")
         return self._numbers[stream]
+
+
+def run_native(design: Design, transactions: Transactions, *, stall: float = 0.0, seed: int = 1) -> Report:
+    """Run the transactions, as the runners of sim/runner.py do; each side of each stream pauses with probability ``stall``.
+    Raises SimulationError."""
+    phases = phases_of(design, transactions)
+    native = Native(design)
+    native.stall(stall, seed=seed)
+    compared: dict[str, int] = {}
+    for number, phase in enumerate(phases):
+        run_phase(native, phase, input_words(design, phase))
+        native.clock(design.tail)
+        for stream, expected in phase.outputs.items():
+            fields = design.streams[stream]["fields"]
+            seen = [unpack(fields, word) for word in integers_of(native.take(stream))]
+            difference = first_difference(stream, expected, seen)
+            if difference:
+                raise NativeError(f"{design.name}: phase {number}: {difference}")
+            compared[stream] = compared.get(stream, 0) + len(seen)
+    check_counts(design, phases, compared)
+    return Report(compared, native.cycles)
+
+
+def input_words(design: Design, phase: Transactions) -> dict[str, Words]:
+    """The words of every input stream of a phase."""
+    return {
+        stream: words_of(
+            [pack(design.streams[stream]["fields"], payload) for payload in payloads], design.streams[stream]["width"]
+        )
+        for stream, payloads in phase.inputs.items()
+    }
+
+
+def run_phase(native: Native, phase: Transactions, inputs: Mapping[str, Words]) -> None:
+    """Feed the inputs of a phase and run until all of its words have passed. The outputs are not taken."""
+    outputs = {stream: len(payloads) for stream, payloads in phase.outputs.items()}
+    for stream, words in inputs.items():
+        native.feed(stream, words)
+    transfers = sum(map(len, inputs.values())) + sum(outputs.values())
+    native.run(outputs, limit=native.design.patience * (transfers + 1), drain=True)

@@ -36,15 +36,7 @@ COMPILERS = ("g++", "clang++", "c++")
 #: Verilator's flags, and why. Yosys' ways are the same as for other simulations.
 VERILATOR_FLAGS = {
     **{flag: why for flag, why in runner.VERILATOR_FLAGS.items() if flag.startswith("-Wno-")},
-    "-O3": "all optimisations",
     "-fno-merge-cond": "a pass that is quadratic where many lanes share an enable",
-    "--x-assign": "unknowns are whatever is cheapest",
-    "fast": "value of --x-assign",
-    "--x-initial": "registers without an initial value likewise: reset is for them",
-    " fast": "value of --x-initial",
-    "--noassert": "exported Verilog has none",
-    "--threads": "two would wait for each other at every edge",
-    "1": "value of --threads",
     "--output-split": "files of a size that several processors can compile at once",
     "20000": "value of --output-split",
 }
@@ -54,10 +46,14 @@ MAKE_VARIABLES = tuple(variable for variable in runner.MAKE_VARIABLES if variabl
 #: The compiler's flags, and why.
 COMPILER_FLAGS = {
     "-std=c++20": "std::endian",
-    "-O3": "run for millions of cycles",
     "-fPIC": "a shared library",
     "-fvisibility=hidden": "libraries of several designs in one process hold the same names",
 }
+#: Optimisation of what runs every cycle, and of what runs once. On the tile -O1 is a sixth slower; -O3 and the
+#: processor's own instructions gain nothing.
+OPTIMISED, PLAIN = "-O2", "-O0"
+#: Variables of Verilator's makefiles for what runs every cycle, once, and in the runtime library.
+OPTIMISATION = {"OPT_FAST": OPTIMISED, "OPT_SLOW": PLAIN, "OPT_GLOBAL": OPTIMISED}
 
 
 class NativeError(CrosspointError, SimulationError):
@@ -92,18 +88,23 @@ def library(design: Design, *, waves: bool) -> Path:
 
 
 def _key(design: Design, compiler: str, waves: bool) -> str:
+    return runner.digest_of(design.verilog, json.dumps(design.description), DRIVER, *_tools(compiler, waves))
+
+
+def _tools(compiler: str, waves: bool) -> list[str | Path]:
+    """What a library is made with: tools, flags and how they are used."""
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
-    return runner.digest_of(
-        design.verilog,
-        json.dumps(design.description),
+    binary = runner.WheelVerilator.binaries / "verilator_bin"
+    return [
         *_verilator_flags(waves),
         *MAKE_VARIABLES,
         *COMPILER_FLAGS,
+        OPTIMISED,
+        PLAIN,
         version,
-        runner.WheelVerilator.binaries / "verilator_bin",
+        binary,
         Path(__file__),
-        DRIVER,
-    )
+    ]
 
 
 def _verilator_flags(waves: bool) -> list[str]:
@@ -118,30 +119,38 @@ def _build(design: Design, compiler: str, waves: bool, folder: Path) -> Path:
     (model / "design.v").write_text(design.verilog)
     (model / f"{TOP}.v").write_text(harness(design))
     (model / "design.hpp").write_text(stream_list(design))
-    options = " ".join(COMPILER_FLAGS)
+    # Verilator's own code is the same for all designs, and most of the time of a small one.
+    runtime = runner.CACHE / f"runtime-native-{runner.digest_of(*_tools(compiler, waves))}" / "libverilated.a"
     verilate = [
         *(str(runner.WheelVerilator.binaries / "verilator"), "--cc", *_verilator_flags(waves)),
         *("--top-module", TOP, "--prefix", PREFIX, "--Mdir", ".", f"{TOP}.v", "design.v"),
     ]
     make = [
-        *("make", "-f", f"{PREFIX}.mk", f"lib{PREFIX}.a", "libverilated.a", f"CXX={compiler}", *MAKE_VARIABLES),
-        *(f"OPT_{files}={options}" for files in ("FAST", "SLOW", "GLOBAL")),
-    ]
-    link = [
-        *(compiler, *COMPILER_FLAGS, *(["-DWAVES"] if waves else []), "-shared", "-I."),
-        *(f"-isystem{folder}" for folder in (INCLUDE, INCLUDE / "vltstd")),
-        *(str(DRIVER), f"lib{PREFIX}.a", "libverilated.a", "-o", str(result / LIBRARY)),
+        *("make", "-f", f"{PREFIX}.mk", f"CXX={compiler}", *MAKE_VARIABLES),
+        *(f"{files}={' '.join([level, *COMPILER_FLAGS])}" for files, level in OPTIMISATION.items()),
+        *(f"lib{PREFIX}.a", *([] if runtime.is_file() else [runtime.name])),
     ]
     print(f"compiling the native simulation of {design.name} (once) ...", file=sys.stderr, flush=True)
-    for _ in _run(design, verilate, model):
-        pass
-    files = sum(map(_compiles, _run(design, [*make, "--dry-run"], model)))
+    _run(design, verilate, model)
+    files = sum(map(_compiles, _lines(design, [*make, "--dry-run"], model)))
     with tqdm(total=files + 1, unit=" files", leave=False, dynamic_ncols=True, disable=None, file=sys.stderr) as bar:
-        for line in _run(design, [*make, "-j", str(os.cpu_count() or 1)], model):
+        for line in _lines(design, [*make, f"-j{os.cpu_count() or 1}"], model):
             bar.update(_compiles(line))
-        for _ in _run(design, link, model):
-            pass
+        if not runtime.is_file():
+            _keep_runtime(model / runtime.name, folder / "runtime", runtime.parent)
+        link = [
+            *(compiler, *COMPILER_FLAGS, OPTIMISED, *(["-DWAVES"] if waves else []), "-shared", "-I."),
+            *(f"-isystem{include}" for include in (INCLUDE, INCLUDE / "vltstd")),
+            *(str(DRIVER), f"lib{PREFIX}.a", str(runtime), "-o", str(result / LIBRARY)),
+        ]
+        _run(design, link, model)
     return result
+
+
+def _keep_runtime(archive: Path, folder: Path, done: Path) -> None:
+    folder.mkdir()
+    archive.rename(folder / archive.name)
+    runner.keep_folder(folder, done)
 
 
 def _compiles(line: str) -> bool:
@@ -149,18 +158,32 @@ def _compiles(line: str) -> bool:
     return " -c " in line
 
 
-def _run(design: Design, command: Sequence[str], folder: Path) -> Iterator[str]:
+def _run(design: Design, command: Sequence[str], folder: Path) -> None:
+    """Run a tool. Raises NativeError if it fails."""
+    for _ in _lines(design, command, folder):
+        pass
+
+
+def _lines(design: Design, command: Sequence[str], folder: Path) -> Iterator[str]:
     """Run a tool and give the lines that it prints as they come. Raises NativeError if it fails."""
+    # Verilator's makefile calls python3.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     lines = []
     with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     ) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:
                 lines.append(line)
                 yield line
-        except BaseException:  # an interrupt: the folder is about to be removed
+        except BaseException:  # an interrupt: make ends its compilers, and the folder can be removed
             process.terminate()
             raise
     if process.returncode:

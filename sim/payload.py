@@ -63,13 +63,13 @@ def pack_words(fields: Mapping[str, Mapping[str, Any]], values: Mapping[str, Arr
     if set(values) != set(fields):
         raise ValueError(f"fields {sorted(values)}: accepted: {sorted(fields)}")
     arrays = {name: np.asarray(values[name]) for name in fields}
-    count = len(next(iter(arrays.values())))
+    count = len(np.atleast_1d(next(iter(arrays.values()))))
     words = np.zeros((count, limbs_of(_width(fields))), np.uint64)
     for name, field in fields.items():
         shape = (count,) if field["count"] is None else (count, field["count"])
         if arrays[name].shape != shape:
             raise ValueError(f"{name}: shape {arrays[name].shape}: accepted: {shape}")
-        bits = _bits(name, field, arrays[name].reshape(count, -1))
+        bits = _bits(name, field, arrays[name].reshape(count, field["count"] or 1))
         for index in range(bits.shape[1]):
             limb, shift = divmod(field["offset"] + index * field["width"], LIMB_BITS)
             words[:, limb] |= bits[:, index] << np.uint64(shift)

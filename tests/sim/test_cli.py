@@ -1,0 +1,38 @@
+"""The command line of sim: what bench prints, and that every mistake is one line."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sim import bench
+from sim.cli import main
+
+
+def test_bench_compares_every_route(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "NATIVE_SECONDS", 0.01)
+    assert main(["bench", "lfsr", "--vectors", "30", "--quiet"]) == 0
+    title, header, *rows = capsys.readouterr().out.splitlines()
+    assert title == "lfsr, 30 vectors, all words equal in every simulator"
+    assert header.split() == ["route", "cycles", "seconds", "cycles/s", "ratio"]
+    assert [re.split("  +", row)[0] for row in rows] == list(bench.ROUTES)
+    ratios = [float(row.split()[-1].replace(",", "")) for row in rows]
+    assert ratios[0] == 1
+    assert ratios[-1] > 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bench", "none"], "block 'none': unknown; accepted: "),
+        (["bench", "lfsr", "--set", "width"], "--set 'width': accepted: name=value"),
+        (["bench", "tile", "--set", "rows=3"], "tile: .*accepted: "),
+        (["bench", "lfsr", "--vectors", "0"], ".*vectors.*"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.fullmatch(rf"error: {message}[^\n]*\n", printed.err), printed.err
