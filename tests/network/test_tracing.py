@@ -145,3 +145,19 @@ def test_updates_follow_from_what_is_recorded(copies: int) -> None:
 def test_an_image_of_another_shape_is_refused() -> None:
     with pytest.raises(MachineError, match="images are"):
         GoldenMachine(load("tiny")).trace(np.zeros((5, 6), dtype=np.uint8), 0)
+
+
+def test_what_was_wrapped_before_stays_wrapped() -> None:
+    machine = GoldenMachine(load("tiny"))
+    tile = machine.stages[1].tile
+    calls: list[int] = []
+
+    def counted(x: Any) -> Any:
+        calls.append(len(x))
+        return type(tile).forward(tile, x)
+
+    tile.forward = counted  # type: ignore[method-assign]
+    for _ in range(2):
+        machine.trace(np.zeros((6, 6), dtype=np.uint8), 0)
+    assert calls == [1, 1]
+    assert vars(tile)["forward"] is counted
