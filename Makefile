@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 PYTEST_ARGS ?=
 WORKERS ?= auto
 
-.PHONY: setup demo test test-slow lint bench results clean
+.PHONY: setup demo test test-slow lint bench results clean clean-sim
 
 setup: .venv/ready
 
@@ -35,3 +35,7 @@ results: setup
 
 clean:
 	rm -rf build runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# Compiled simulations only.
+clean-sim:
+	rm -rf build/sim

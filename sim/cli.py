@@ -38,9 +38,9 @@ def bench(block_name: str, assignments: tuple[str, ...], vectors: int, quiet: bo
     from sim.transactions import transactions_of
 
     block_class: Any = block_of(block_name)
-    parameters = parameters_of(block_name, block_class, parse_assignments(assignments))
+    block = block_class(parameters_of(block_name, block_class, parse_assignments(assignments)))
     try:
-        transactions = transactions_of(block_class(parameters), np.random.default_rng(1), vectors)
+        transactions = transactions_of(block, np.random.default_rng(1), vectors)
     except ValueError as error:
         raise BenchError(f"{block_name}: {error}") from error
     rates = {}
@@ -48,7 +48,7 @@ def bench(block_name: str, assignments: tuple[str, ...], vectors: int, quiet: bo
         for name, measure in progress:
             progress.set_description(name)
             try:
-                rates[name] = measure(block_class(parameters), transactions)
+                rates[name] = measure(block, transactions)
             except AssertionError as error:
                 raise BenchError(f"{block_name}: {name}: {error}") from error
     click.echo(f"{block_name}, {vectors} vectors, all words equal in every simulator")
