@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,10 +30,17 @@ class Outcome:
 
 
 def run(
-    block: Block, transactions: Transactions, *, stall: float = 0.0, seed: int = 1, reset_after: int | None = None
+    block: Block,
+    transactions: Transactions,
+    *,
+    stall: float = 0.0,
+    seed: int = 1,
+    reset_after: int | None = None,
+    prelude: Sequence[tuple[str, Sequence[Values]]] = (),
 ) -> Outcome:
     """Drive all inputs, take all outputs; each side pauses a cycle with probability ``stall``. With ``reset_after``, that
-    many cycles are spent on the same inputs first, then the block is reset and all begins anew.
+    many cycles are spent on the same inputs first, then the block is reset and all begins anew. Before these cycles, the
+    words of ``prelude`` are passed, input by input, and no output is taken.
 
     Checks the stream contract on outputs: an offered word stays as it is until it is taken. Raises AssertionError on a
     broken contract, a hang, or the first word that differs from the expected one; and if nothing is expected.
@@ -41,7 +49,7 @@ def run(
     assert sum(map(len, expected.values())) > 0, "no output is expected: nothing would be tested"
     bench = _Bench(block, transactions, stall, seed)
     with warnings_as_errors():
-        bench.simulate(reset_after)
+        bench.simulate(reset_after, prelude)
     for port, words in expected.items():
         difference = first_difference(port, words, bench.words[port])
         assert difference is None, difference
@@ -60,7 +68,7 @@ class _Bench:
         self.domain = ClockDomain("sync")
         self.now = self.last_transfer = 0
 
-    def simulate(self, reset_after: int | None) -> None:
+    def simulate(self, reset_after: int | None, prelude: Sequence[tuple[str, Sequence[Values]]]) -> None:
         top = Module()
         top.domains += self.domain
         top.submodules.block = self.block
@@ -69,6 +77,7 @@ class _Bench:
 
         async def conduct(context: SimulatorContext) -> None:
             if reset_after is not None:
+                await self.precede(context, prelude)
                 await self.disturb(context, reset_after)
             for number, phase in enumerate(self.transactions.phases):
                 for port, words in {**phase.inputs, **phase.outputs}.items():
@@ -83,6 +92,18 @@ class _Bench:
         for port in self.transactions.outputs:
             simulator.add_testbench(partial(self.watch, port=port), background=True)
         simulator.run()
+
+    async def precede(self, context: SimulatorContext, prelude: Sequence[tuple[str, Sequence[Values]]]) -> None:
+        """Words passed in order."""
+        for port, words in prelude:
+            interface = getattr(self.block, port)
+            for values in words:
+                context.set(interface.payload.as_value(), pack(self.streams[port]["fields"], values))
+                context.set(interface.valid, 1)
+                ready = 0
+                while not ready:
+                    _, _, ready = await context.tick().sample(interface.ready)
+                context.set(interface.valid, 0)
 
     async def disturb(self, context: SimulatorContext, cycles: int) -> None:
         """Inputs offered and outputs left waiting, cut off by a reset."""

@@ -29,7 +29,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.array.adder_tree import adder_tree, levels
 from hdl.array.converter import LATENCY, Converter, sense_payload
 from hdl.array.crossbar_access import CrossbarAccess, Space, access_payload, data_bits
-from hdl.array.crossbar_parameters import DEVICE_BITS, CrossbarParameters
+from hdl.array.crossbar_parameters import DEVICE_BITS, CrossbarParameters, CrossbarSettings
 from hdl.array.device import BOUND_DELAY, MOVE_LATENCY, WEIGHT_DELAY, DeviceLane, line_layout, sum_shape
 from hdl.array.intake import BANKS, Intake, Mode, column_bits, column_number, drive_payload, entry_layout, pulse_payload
 from hdl.array.noise_generators import NoiseGenerators
@@ -39,6 +39,8 @@ from hdl.shapes import record, stream_of, width_for
 
 #: Cycles from the address of a list entry to that of its weight in reads, and to those of its device words.
 ADDRESS_DELAY = 3
+#: Cycles from a beat to the address of its first entry.
+LISTED = 3
 
 
 class Crossbar(Block[CrossbarParameters]):
@@ -59,8 +61,30 @@ class Crossbar(Block[CrossbarParameters]):
 
     @property
     def latency(self) -> int:
-        """Of a forward read of one block, whose last beat has one column: taken apart, listed, run, handed out, converted."""
-        return 3 + PRODUCT_DELAY + 3 + LATENCY
+        """Of a forward read of one block whose last beat has one column: it is taken apart, listed, run, handed out and
+        converted."""
+        return LISTED + PRODUCT_DELAY + 2 + LATENCY
+
+    def forward_cycles(self, settings: CrossbarSettings, columns: int, taking: int) -> int:
+        """Between the first beat of ``drive`` and the last of ``sense``, without stalls. ``taking``: a cycle per column, and
+        one for every beat without any."""
+        further = settings.row_blocks - 1
+        return taking + settings.row_beats + self.latency - 2 + further * (columns + PRODUCT_DELAY + 2)
+
+    def backward_cycles(self, settings: CrossbarSettings, columns: int) -> int:
+        """The same backward. Sums over several blocks are converted when all are there."""
+        blocks = settings.row_blocks
+        block = columns + sum_delay(self.parameters)
+        late = settings.column_beats - 1 if blocks > 1 else 0
+        rows = max(2, settings.row_beats) + settings.row_beats
+        return rows + blocks * block + 4 * (blocks - 1) + LATENCY + 5 + late
+
+    def update_cycles(self, settings: CrossbarSettings, firing_columns: int, firing_blocks: int) -> int:
+        """At most, between the last beat of ``pulse`` and its report; a block that fires may take a cycle less."""
+        if not firing_columns:
+            return LISTED + 1
+        block = 2 * firing_columns + COLUMN_DELAY + MOVE_LATENCY
+        return LISTED + 2 + settings.row_beats + 4 * settings.row_blocks + block * firing_blocks
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -27,7 +27,7 @@ COLUMN_DELAY, PRODUCT_DELAY = 5, 6
 
 def pipeline_depth(parameters: CrossbarParameters) -> int:
     """Cycles from the address of a list entry to the last write that comes of it."""
-    return max(COLUMN_DELAY + MOVE_LATENCY, sum_delay(parameters)) + 1
+    return max(COLUMN_DELAY + MOVE_LATENCY, sum_delay(parameters))
 
 
 def sum_delay(parameters: CrossbarParameters) -> int:

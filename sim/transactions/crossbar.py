@@ -154,12 +154,12 @@ class _Places:
             for (number, lane), word in zip(segments.places(), words, strict=True):
                 yield _access(device, base + number, lane, int(word))
         settings, limit = self.settings, self.parameters.weight_limit
-        for block in range(settings.row_blocks):
-            for number, lane in self.segments[COLUMNS].places():
-                address = settings.weight_base + (block * settings.column_beats + number) * self.parameters.lanes + lane
-                for device in range(self.parameters.devices):
-                    word = int(fill.integers(-limit, limit, endpoint=True))
-                    yield _access(Space.WEIGHT, address, device, word & (1 << self.parameters.weight_bits) - 1)
+        lanes, devices = self.parameters.lanes, self.parameters.devices
+        used = {number * lanes + lane for number, lane in self.segments[ROWS].places()}
+        for row in sorted(set(range(settings.row_blocks * devices)) - used):
+            for column in self.segments[COLUMNS].places():
+                word = int(fill.integers(-limit, limit, endpoint=True)) & (1 << self.parameters.weight_bits) - 1
+                yield _access(Space.WEIGHT, *self.weight(divmod(row, lanes), column), word)
         for (space, address, lane), word in self.contents(array):
             yield _access(space, address, lane, word)
 
