@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from amaranth.back import verilog
+from amaranth.hdl import Shape
 from amaranth.lib import stream, wiring
 
 from emulator.atomic import write_together
@@ -68,11 +69,19 @@ def _describe_stream(member: wiring.Member) -> dict[str, Any]:
     }
 
 
-def to_verilog(name: str, block: Block) -> str:
-    """The block as Verilog, top module ``name``. Raises ToolError if Amaranth's Yosys does not run."""
+def describe_pins(component: wiring.Component) -> dict[str, Any]:
+    """Direction and width of every pin of a component that has plain pins and no streams; clock and reset aside."""
+    return {
+        pin: {"direction": "in" if member.flow is wiring.In else "out", "width": Shape.cast(member.shape).width}
+        for pin, member in component.signature.members.items()
+    }
+
+
+def to_verilog(name: str, component: wiring.Component) -> str:
+    """The component as Verilog, top module ``name``. Raises ToolError if Amaranth's Yosys does not run."""
     with warnings_as_errors():
         try:
-            source = verilog.convert(block, name=name, strip_internal_attrs=True, emit_src=False)
+            source = verilog.convert(component, name=name, strip_internal_attrs=True, emit_src=False)
         except verilog.YosysError as error:
             raise ToolError(f"Verilog of {name}: {reason(str(error))}") from error
     return plain(source)

@@ -106,6 +106,12 @@ class Design:
         return self.description["streams"]
 
     @property
+    def pins(self) -> list[str]:
+        """What a bench drives and watches: clock, reset, streams, and the plain pins of designs that have such."""
+        streams = [f"{port}__{pin}" for port in self.streams for pin in ("valid", "ready", "payload")]
+        return ["clk", "rst", *streams, *self.description.get("pins", ())]
+
+    @property
     def patience(self) -> int:
         return PATIENCE + 4 * (self.description["latency"] + self.description["cycles_per_beat"])
 
@@ -292,8 +298,7 @@ def _keep_runtime(model: Path, folder: Path, done: Path) -> None:
 
 
 def _public_pins(design: Design) -> str:
-    pins = ["clk", "rst", *(f"{port}__{pin}" for port in design.streams for pin in ("valid", "ready", "payload"))]
-    lines = [f'public_flat_rw -module "{design.name}" -var "{pin}"' for pin in pins]
+    lines = [f'public_flat_rw -module "{design.name}" -var "{pin}"' for pin in design.pins]
     return "\n".join(["`verilator_config", *lines]) + "\n"
 
 
