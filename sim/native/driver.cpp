@@ -43,6 +43,7 @@ void write_pin(VlWide<Words>& pin, const Limb* word) {
     std::memcpy(pin.data(), word, Words * sizeof(EData));
 }
 
+/// Into limbs that are 0: an odd number of Verilator's words leaves half of the last limb.
 template <class Pin>
 void read_pin(const Pin& pin, Limb* word) {
     *word = pin;
@@ -50,7 +51,6 @@ void read_pin(const Pin& pin, Limb* word) {
 
 template <std::size_t Words>
 void read_pin(const VlWide<Words>& pin, Limb* word) {
-    word[(Words - 1) / 2] = 0;  // an odd number of words leaves half of the last limb
     std::memcpy(word, pin.data(), Words * sizeof(EData));
 }
 
@@ -69,7 +69,7 @@ public:
         store_.insert(store_.end(), words, words + count * limbs_);
     }
 
-    /// Room for one word more, to be filled.
+    /// Room for one word more, of zeros, to be filled.
     Limb* append() {
         store_.resize(store_.size() + limbs_);
         return store_.data() + store_.size() - limbs_;

@@ -84,6 +84,19 @@ endmodule
     return Design(verilog, {"block": "faulty", "latency": 1, "cycles_per_beat": 1, "streams": streams})
 
 
+def late() -> Design:
+    """An output that offers its word from the fifth cycle after reset on."""
+    verilog = """
+module late (input clk, input rst, output o__valid, output [7:0] o__payload, input o__ready);
+  reg [2:0] count = 3'd0;
+  always @(posedge clk) count <= rst ? 3'd0 : o__valid ? count : count + 3'd1;
+  assign o__valid = count == 3'd5;
+  assign o__payload = 8'd1;
+endmodule
+"""
+    return Design(verilog, {"block": "late", "latency": 1, "cycles_per_beat": 1, "streams": {"o": stream("out", 8)}})
+
+
 def drawn_words(width: int, count: int, seed: int = 1) -> np.ndarray:
     words = np.random.default_rng([seed, width]).integers(0, 1 << 64, (count, limbs_of(width)), np.uint64)
     words[:, -1] >>= np.uint64(-width % 64)
@@ -196,6 +209,15 @@ def test_reset_empties_queues_and_pins() -> None:
     assert native.waiting("o6") == 0
     native.feed("i6", words)
     assert native.run({"o6": 9}, limit=20) == 10
+
+
+def test_reset_ends_though_no_stream_moves() -> None:
+    native = Native(late())
+    native.stall(0.999999)
+    native.reset()
+    native.clock(20)
+    native.stall(0.0)
+    assert native.run({"o": 1}, limit=20) == 1
 
 
 def test_stalls_are_as_often_as_said_and_follow_the_seed() -> None:
