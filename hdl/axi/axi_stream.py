@@ -105,13 +105,12 @@ class ImagePackets(wiring.Component):
         """The job and the pixels of the packet."""
         pixel, read = self.pixel, pixels.read_port()
         advance = ~pixel.valid | pixel.ready
-        m.d.comb += [read.addr.eq(address), pixel.payload.value.eq(read.data)]
+        m.d.comb += [read.addr.eq(address), read.en.eq(advance), pixel.payload.value.eq(read.data)]
         with m.State("job"):
             m.d.comb += self.job.valid.eq(1)
             with m.If(self.job.ready):
                 m.next = "pixels"
         with m.State("pixels"):
-            m.d.comb += read.en.eq(advance)
             with m.If(advance):
                 m.d.sync += [pixel.valid.eq(1), address.eq(address + 1)]
                 with m.If(whole):

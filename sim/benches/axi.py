@@ -66,7 +66,7 @@ class _Ends:
                 paused.set_pause_generator(_pauses(plan.stall, f"{plan.seed} {number}"))
 
     async def run(self, step: Step) -> Answers:
-        """Everything of a step at the same time; writes and reads each one after the other."""
+        """Everything of a step at the same time: each kind in its order, the next before the last is answered."""
         answers = Answers()
         work = [self._write(step, answers), self._read(step, answers), self._send(step), self._receive(step, answers)]
         for task in [cocotb.start_soon(self._limited(each)) for each in work]:
@@ -80,12 +80,12 @@ class _Ends:
         assert task.done(), f"{work.__name__}: hung"
 
     async def _write(self, step: Step, answers: Answers) -> None:
-        for address, content in step.writes:
-            answers.writes.append(int((await self.axil.write(address, content)).resp))
+        tasks = [cocotb.start_soon(self.axil.write(*write)) for write in step.writes]
+        answers.writes = [int((await task).resp) for task in tasks]
 
     async def _read(self, step: Step, answers: Answers) -> None:
-        for address, length in step.reads:
-            answer = await self.axil.read(address, length)
+        tasks = [cocotb.start_soon(self.axil.read(*read)) for read in step.reads]
+        for answer in [await task for task in tasks]:
             answers.reads.append((int(answer.resp), answer.data))
 
     async def _send(self, step: Step) -> None:

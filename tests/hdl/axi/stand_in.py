@@ -56,6 +56,8 @@ class StandIn(wiring.Component):
             Signal(range(max(UPDATE_CYCLES, 1 << ADDRESS_BITS))),
             self.job.payload,
         )
+        turn = Signal()  # pixels are taken in every other cycle
+        m.d.sync += turn.eq(~turn)
         place = Cat(request.address[:OFFSET_BITS], request.address[28:])
         m.d.comb += [
             write.addr.eq(place),
@@ -84,8 +86,8 @@ class StandIn(wiring.Component):
                 with m.If(self.reply.ready):
                     m.next = "idle"
             with m.State("image"):
-                m.d.comb += self.pixel.ready.eq(1)
-                with m.If(self.pixel.valid):
+                m.d.comb += self.pixel.ready.eq(turn)
+                with m.If(self.pixel.valid & turn):
                     m.d.sync += [hashed.eq(hashed * 5 + self.pixel.payload.value + 1), count.eq(count + 1)]
                     with m.If(count == last_pixel):
                         m.d.sync += count.eq(0)
