@@ -1,13 +1,13 @@
 """A vector held back until it is known whether it is wanted.
 
 ``i``: the beats of a vector, in any form that has ``last``. Then one word of ``send``: ``keep`` = 1 sends the vector to
-``o``, ``keep`` = 0 forgets it. Then the next vector is taken. Beats come out one per cycle, from two cycles after the
-word of ``send`` on.
+``o``, ``keep`` = 0 forgets it. Then the next vector is taken, also while the one before it is being sent: two fit in.
+Beats come out one per cycle, from three cycles after the word of ``send`` on.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -26,8 +26,9 @@ class VectorStore(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """From the word of ``send`` to the first beat."""
-        return 2
+        """From the word of ``send`` to the first beat: the memory's address, its output, a register behind it, since a block
+        memory answers late in the cycle."""
+        return 3
 
     @property
     def cycles_per_beat(self) -> int:
@@ -35,39 +36,40 @@ class VectorStore(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = Memory(shape=self.layout, depth=max(2, self.beats), init=[])
+        index = index_for(self.beats)
+        m.submodules.memory = memory = Memory(shape=self.layout, depth=2 << index.width, init=[])
         write, read = memory.write_port(), memory.read_port()
-        address = Signal(index_for(self.beats))
+        # Each half of the memory holds a vector; `full` says which of them are to be sent.
+        full = Signal(2)
+        write_half, write_index, deciding = Signal(), Signal(index), Signal()
+        read_half, read_index = Signal(), Signal(index)
         advance = Signal()
         m.d.comb += [
-            write.addr.eq(address),
+            write.addr.eq(Cat(write_index, write_half)),
             write.data.eq(self.i.payload),
-            read.addr.eq(address),
+            write.en.eq(self.i.valid & self.i.ready),
+            read.addr.eq(Cat(read_index, read_half)),
             read.en.eq(advance),
-            self.o.payload.eq(read.data),
+            self.i.ready.eq(~deciding & ~full.bit_select(write_half, 1)),
+            self.send.ready.eq(deciding),
             advance.eq(~self.o.valid | self.o.ready),
         ]
-        with m.FSM():
-            with m.State("take"):
-                m.d.comb += [self.i.ready.eq(1), write.en.eq(self.i.valid)]
-                with m.If(self.i.valid):
-                    m.d.sync += address.eq(address + 1)
-                    with m.If(self.i.payload.last):
-                        m.d.sync += address.eq(0)
-                        m.next = "decide"
-            with m.State("decide"):
-                m.d.comb += self.send.ready.eq(1)
-                with m.If(self.send.valid):
-                    with m.If(self.send.payload.keep):
-                        m.next = "send"
-                    with m.Else():
-                        m.next = "take"
-            with m.State("send"):
-                # The word that is read now is offered in the next cycle; after the last one was offered, nothing is read.
-                sent = self.o.valid & self.o.payload.last
-                with m.If(advance):
-                    m.d.sync += [self.o.valid.eq(~sent), address.eq(address + 1)]
-                    with m.If(sent):
-                        m.d.sync += address.eq(0)
-                        m.next = "take"
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += write_index.eq(write_index + 1)
+            with m.If(self.i.payload.last):
+                m.d.sync += [write_index.eq(0), deciding.eq(1)]
+        with m.If(self.send.valid & self.send.ready):
+            m.d.sync += deciding.eq(0)
+            with m.If(self.send.payload.keep):
+                m.d.sync += [full.bit_select(write_half, 1).eq(1), write_half.eq(~write_half)]
+        # The memory's output is a register of the pipeline. Behind the last beat of a vector it holds nothing.
+        fetching, fetched = Signal(), Signal()
+        ends = fetched & read.data.last
+        m.d.comb += fetching.eq(full.bit_select(read_half, 1) & ~ends)
+        with m.If(advance):
+            m.d.sync += [fetched.eq(fetching), self.o.valid.eq(fetched), self.o.payload.eq(read.data)]
+            with m.If(fetching):
+                m.d.sync += read_index.eq(read_index + 1)
+            with m.If(ends):
+                m.d.sync += [read_index.eq(0), full.bit_select(read_half, 1).eq(0), read_half.eq(~read_half)]
         return m

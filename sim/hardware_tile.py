@@ -21,7 +21,7 @@ from hdl.network.tile import Operation
 from hdl.network.tile_parameters import TileParameters
 from sim.analog_array import COLUMNS, ROWS, AnalogArray, enabled_elements
 from sim.payload import Values
-from sim.transactions.tile import Command, accesses, command_words
+from sim.transactions.tile import ArrayOnTile, Command, accesses, command_words
 
 #: Modes of noise management whose scale is that of the maximum, so that it has the fraction bits of the vector.
 SCALED_BY_MAXIMUM = ("power_of_two", "exact")
@@ -45,7 +45,8 @@ class HardwareTile:
 
     def __init__(self, golden: Tile, parameters: TileParameters, array: AnalogArray, exchange: Exchange) -> None:
         self.stage = golden.stage
-        self.parameters, self.array = parameters, array
+        self.array = array
+        self._told = ArrayOnTile.of(self.stage, parameters)
         self._record, self._exchange = golden, exchange
         self._fill = np.random.default_rng(self.stage.index)
 
@@ -82,7 +83,7 @@ class HardwareTile:
         """Send commands one behind the other, count what happens, and give the vectors of the stream in ``ports``."""
         inputs: dict[str, list[Values]] = {}
         for command in commands:
-            for port, words in command_words(self.parameters, command, self._fill).items():
+            for port, words in command_words(self._told, command, self._fill).items():
                 inputs.setdefault(port, []).extend(words)
         before = self._seen()
         answers = self._exchange(inputs, dict.fromkeys((*ports, "report"), len(commands)))
@@ -116,18 +117,18 @@ class HardwareTile:
         """See Tile. The pulse generators' states are read back from the hardware."""
         record = self._record
         columns, rows = (np.zeros_like(states) for states in (record.column_pulse, record.row_pulse))
-        requests = accesses(self.parameters, columns, rows, write=False)
+        requests = accesses(self._told, columns, rows, write=False)
         answers = self._exchange({"access": requests}, {"answer": len(requests)})["answer"]
         states: Words = np.array([word["state"] for (word,) in answers], dtype=np.uint64)
         record.column_pulse, record.row_pulse = states[: len(columns)], states[len(columns) :]
         return record.state()
 
     def load(self, state: State) -> None:
-        """See Tile. The pulse generators' states are written to the hardware."""
+        """See Tile. The settings are sent, and the pulse generators' states written to the hardware."""
         record = self._record
         record.load(state)
-        requests = accesses(self.parameters, record.column_pulse, record.row_pulse, write=True)
-        self._exchange({"access": requests}, {})
+        requests = accesses(self._told, record.column_pulse, record.row_pulse, write=True)
+        self._exchange({"settings": [self._told.settings.word()], "access": requests}, {})
 
 
 def _sum_fraction(stage: Stage, exponent: int) -> int:

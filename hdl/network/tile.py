@@ -1,9 +1,11 @@
-"""`tile`: one array's digital periphery: forward, backward and update through the three streams of a crossbar.
+"""`tile`: the digital periphery of arrays: forward, backward and update through the three streams of a crossbar.
 
     forward   y = W x          backward   z = W^T delta          update   W <- W + eta delta x^T
 
 Model: emulator/network/tile.py, one position (vector, or update cycle) per command. Streams of the digital side:
 
+- ``settings``: what differs from array to array (hdl/network/tile_settings.py). A word is taken only when nothing is under
+  way, and holds until the next; while one waits, no command is taken, and none before the first one;
 - ``command``: operation, and for backward and update the shared exponent of the errors;
 - ``x``: activations, one beat group per column segment; ``delta``: error mantissas of the rows;
 - ``y``: pre-activations at the ADC's LSB; ``z``: sums of the columns, with the fraction bits of docs/arithmetic.md, 9;
@@ -11,14 +13,17 @@ Model: emulator/network/tile.py, one position (vector, or update cycle) per comm
   lines of the accepted read saturated (0 and 0 of an update);
 - ``access``, ``answer``: states of the pulse generators.
 
-Streams of the array's side, all lines physical, a replicated side being ``replication`` copies of its segments:
+Streams of the array's side, all lines physical, a replicated side being copies of its segments:
 
 - ``drive``: DAC codes; ``side`` 0 drives the columns (forward), 1 the rows (backward);
 - ``sense``: ADC codes of the other side, with a saturation flag per line, taken once the whole vector is driven;
 - ``pulse``: of an update cycle, the pulse trains and signs of all columns (``side`` 0), then of all rows (``side`` 1).
 
 Order: ``x`` of an update is taken before ``delta``. A saturated read is driven again, with half the input, until bound
-management accepts it. One command at a time.
+management accepts it. Nothing overtakes: what is offered to the array, and what comes out, has the order of the commands.
+
+Three sequences run at once. *Front* loads the vectors of a command and has their maxima managed, *back* drives and senses
+or sends pulses, *delivery* gives out what was accepted. Front is at most two commands ahead of back.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -34,13 +39,14 @@ from emulator.fixed import LARGEST_EXPONENT
 from hdl.block import Block
 from hdl.fixed import magnitude, ones
 from hdl.network.tile_parameters import TileParameters
+from hdl.network.tile_settings import settings_layout
 from hdl.periphery.average import Average
-from hdl.periphery.bound_management import BoundManagement, BoundManagementParameters
-from hdl.periphery.max_search import MaxSearch, MaxSearchParameters
+from hdl.periphery.bound_management import BoundManagement
+from hdl.periphery.max_search import MaxSearch
 from hdl.periphery.noise_management import NoiseManagement
 from hdl.periphery.pulse_generator import PulseGenerator
 from hdl.periphery.replicate import Replicate
-from hdl.periphery.scaler import Scaler
+from hdl.periphery.scaler import SHIFT, Scaler
 from hdl.periphery.update_management import UpdateManagement
 from hdl.pipeline import fork
 from hdl.shapes import beat, record, signed_for, stream_of, width_for
@@ -61,6 +67,7 @@ class Tile(Block[TileParameters]):
         super().__init__(
             p,
             {
+                "settings": In(stream_of(settings_layout(p))),
                 "command": In(stream_of(record(operation=Operation, exponent=width_for(LARGEST_EXPONENT)))),
                 "x": In(stream_of(beat(signed(p.activation_bits), lanes))),
                 "delta": In(stream_of(beat(signed(p.error_bits), lanes))),
@@ -85,55 +92,74 @@ class Tile(Block[TileParameters]):
         blocks = self._blocks()
         for name, block in vars(blocks).items():
             m.submodules[name] = block
-        going = _Going(
-            operation=Signal(Operation),
-            exponent=Signal.like(self.command.payload.exponent),
-            halvings=Signal(width_for(self.parameters.halvings)),
-            saturations=Signal(range(self.parameters.lines + 1)),
-            saturated=Signal(),
-            scaling=Signal(blocks.forward_noise.o.payload.shape()),
-            gains=Signal(blocks.update_management.o.payload.shape()),
-            loading=Signal(),
-            rows_loaded=Signal(),
-            reading=Signal(),
-            delivering=Signal(),
-            pulsing=Signal(),
-            rows_sent=Signal(),
-        )
+        going = self._going(blocks)
         self._load(m, blocks, going)
         self._send(m, blocks, going)
-        self._sense(m, blocks, going)
-        self._pulse(m, blocks)
-        m.d.comb += [
-            blocks.held.i.payload.eq(self.sense.payload),
-            self.report.payload.repeats.eq(going.halvings),
-            self.report.payload.saturations.eq(going.saturations),
-        ]
-        self._control(m, blocks, going)
+        self._pulse(m, blocks, going)
+        self._deliver(m, blocks, going)
+        m.d.comb += self.report.valid.eq(going.reporting)
+        with m.If(self.report.ready):
+            m.d.sync += going.reporting.eq(0)
+        self._control_front(m, blocks, going)
+        self._control_back(m, blocks, going)
+        self._take_settings(m, going)
         return m
 
     def _blocks(self) -> _Blocks:
         p = self.parameters
-        forward_noise, backward_noise = (NoiseManagement(p.noise_management(d)) for d in ("forward", "backward"))
-        update_management = UpdateManagement(p.update_management_parameters)
         return _Blocks(
             columns=Replicate(p.replicate("columns")),
             rows=Replicate(p.replicate("rows")),
-            max_search=MaxSearch(MaxSearchParameters(lanes=p.lanes, magnitude_bits=p.magnitude_bits)),
-            forward_noise=forward_noise,
-            backward_noise=backward_noise,
-            update_management=update_management,
+            max_search=MaxSearch(p.max_search),
+            noise_management=NoiseManagement(p.noise_management),
+            update_management=UpdateManagement(p.update_management),
             converter=Scaler(p.converter),
             probability=Scaler(p.probability),
             pulse_generator=self._pulse_generator,
             held=VectorStore(self.sense.payload.shape(), p.sensed_beats),
-            forward_bound=BoundManagement(BoundManagementParameters(limit=p.forward_bound_management)),
-            backward_bound=BoundManagement(BoundManagementParameters(limit=p.backward_bound_management)),
+            bound_management=BoundManagement(p.bound_management),
             restore=Scaler(p.restore),
-            forward_mean=Average(p.average("forward")),
-            backward_mean=Average(p.average("backward")),
+            mean=Average(p.average),
             scale_back=Scaler(p.scale_back),
         )
+
+    def _going(self, blocks: _Blocks) -> _Going:
+        p = self.parameters
+        halvings = width_for(p.halvings)
+        scale = blocks.noise_management.o.payload.scale.shape()
+        return _Going(
+            settings=Signal(settings_layout(p)),
+            configured=Signal(),
+            front_idle=Signal(),
+            back_idle=Signal(),
+            front=Signal(self.command.payload.shape()),
+            loading=Signal(),
+            rows_loaded=Signal(),
+            managed=Signal(),
+            managed_operation=Signal(Operation),
+            operation=Signal(Operation),
+            rows_sent=Signal(),
+            reading=Signal(),
+            pulsing=Signal(),
+            pulses_on_their_way=Signal(),
+            forgotten=Signal(2),
+            scaling=Signal(blocks.noise_management.o.payload.shape()),
+            gains=Signal(blocks.update_management.o.payload.shape()),
+            halvings=Signal(halvings),
+            saturations=Signal(range(p.lines + 1)),
+            saturated=Signal(),
+            reporting=Signal(),
+            delivering=Signal(),
+            delivery=Signal(record(backward=1, halvings=halvings, scale=scale, shift=SHIFT)),
+        )
+
+    def _take_settings(self, m: Module, going: _Going) -> None:
+        idle = going.front_idle & going.back_idle & ~going.managed & ~going.pulses_on_their_way & ~going.delivering
+        m.d.comb += self.settings.ready.eq(idle)
+        with m.If(self.settings.valid & self.settings.ready):
+            m.d.sync += [going.settings.eq(self.settings.payload), going.configured.eq(1)]
+
+    # --- the path of data -------------------------------------------------------------------------------------------
 
     def _load(self, m: Module, blocks: _Blocks, going: _Going) -> None:
         """A vector goes to the memory of its side and to the max search at once."""
@@ -141,7 +167,12 @@ class Tile(Block[TileParameters]):
         loading_rows = going.rows_loaded
         fork(m, self.x, [blocks.columns.i, search_x], going.loading & ~loading_rows)
         fork(m, self.delta, [blocks.rows.i, search_delta], going.loading & loading_rows)
-        m.d.comb += [blocks.columns.i.payload.eq(self.x.payload), blocks.rows.i.payload.eq(self.delta.payload)]
+        _pass_vector(m, self.x.payload, blocks.columns.i.payload)
+        _pass_vector(m, self.delta.payload, blocks.rows.i.payload)
+        m.d.comb += [
+            blocks.columns.i.payload.copies.eq(going.settings.column_copies),
+            blocks.rows.i.payload.copies.eq(going.settings.row_copies),
+        ]
         for source, search, chosen in ((self.x, search_x, ~loading_rows), (self.delta, search_delta, loading_rows)):
             m.d.comb += search.ready.eq(blocks.max_search.i.ready)
             with m.If(chosen):
@@ -155,6 +186,9 @@ class Tile(Block[TileParameters]):
                 with m.If(chosen & enable):
                     m.d.comb += [target.i.valid.eq(source.o.valid), source.o.ready.eq(target.i.ready)]
                     _pass_vector(m, source.o.payload, target.i.payload)
+        # The last beat of an update cycle waits for the end of the cycle before, so that one at most is on its way.
+        with m.If(going.pulsing & going.rows_sent & blocks.rows.o.payload.last & going.pulses_on_their_way):
+            m.d.comb += [blocks.probability.i.valid.eq(0), blocks.rows.o.ready.eq(0)]
         converter, probability = blocks.converter.i.payload, blocks.probability.i.payload
         m.d.comb += [
             converter.multiplier.eq(going.scaling.multiplier),
@@ -171,14 +205,17 @@ class Tile(Block[TileParameters]):
         ]
         _pass_vector(m, blocks.converter.o.payload, self.drive.payload)
 
-    def _pulse(self, m: Module, blocks: _Blocks) -> None:
-        source, target = blocks.probability, blocks.pulse_generator
+    def _pulse(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+        source, target, settings = blocks.probability, blocks.pulse_generator, going.settings
         m.d.comb += [
             target.i.valid.eq(source.o.valid),
             source.o.ready.eq(target.i.ready),
             target.i.payload.mask.eq(source.o.payload.mask),
             target.i.payload.last.eq(source.o.payload.last),
             target.i.payload.sideband.eq(source.o.payload.sideband),
+            target.i.payload.end.eq(source.o.payload.last & source.o.payload.sideband),
+            target.i.payload.desired_bl.eq(settings.desired_bl),
+            target.i.payload.base.eq(settings.pulse_base),
         ]
         for lane in range(self.parameters.lanes):
             # A line whose word rounds to 0 never fires, so its sign, which rounding loses, does not matter.
@@ -187,9 +224,12 @@ class Tile(Block[TileParameters]):
                 target.i.payload.elements[lane].eq(magnitude(word)),
                 target.i.payload.negative[lane].eq(word < 0),
             ]
+        # The last beat of an update cycle is the cause of its report, so it waits for the report before.
+        end = target.o.payload.last & target.o.payload.sideband
+        free = ~(end & going.reporting)
         m.d.comb += [
-            self.pulse.valid.eq(target.o.valid),
-            target.o.ready.eq(self.pulse.ready),
+            self.pulse.valid.eq(target.o.valid & free),
+            target.o.ready.eq(self.pulse.ready & free),
             self.pulse.payload.negative.eq(target.o.payload.negative),
             self.pulse.payload.side.eq(target.o.payload.sideband),
         ]
@@ -197,197 +237,203 @@ class Tile(Block[TileParameters]):
         wiring.connect(m, target.access, wiring.flipped(self.access))
         wiring.connect(m, target.answer, wiring.flipped(self.answer))
 
-    def _sense(self, m: Module, blocks: _Blocks, going: _Going) -> None:
-        """Back from the array: held until accepted, halvings taken back, mean over the copies, times the scale."""
-        p = self.parameters
-        backward = going.operation == Operation.BACKWARD
+    def _deliver(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+        """What was accepted: halvings taken back, mean over the copies, times the scale."""
+        settings, delivery = going.settings, going.delivery
+        backward = delivery.backward
         m.d.comb += [
             blocks.restore.i.valid.eq(blocks.held.o.valid & going.delivering),
             blocks.held.o.ready.eq(blocks.restore.i.ready & going.delivering),
-            blocks.restore.i.payload.shift.eq(-going.halvings),
-        ]
-        _pass_vector(m, blocks.held.o.payload, blocks.restore.i.payload)
-        for mean, chosen in ((blocks.forward_mean, ~backward), (blocks.backward_mean, backward)):
-            _pass_vector(m, blocks.restore.o.payload, mean.i.payload)
-            with m.If(chosen):
-                m.d.comb += [
-                    mean.i.valid.eq(blocks.restore.o.valid),
-                    blocks.restore.o.ready.eq(mean.i.ready),
-                    blocks.scale_back.i.valid.eq(mean.o.valid),
-                    mean.o.ready.eq(blocks.scale_back.i.ready),
-                ]
-                _pass_vector(m, mean.o.payload, blocks.scale_back.i.payload)
-        m.d.comb += [
-            blocks.scale_back.i.payload.multiplier.eq(going.scaling.scale),
-            blocks.scale_back.i.payload.shift.eq(Mux(backward, 0, going.scaling.fraction + p.guard_bits)),
+            blocks.restore.i.payload.shift.eq(-delivery.halvings),
+            blocks.mean.i.payload.beats.eq(Mux(backward, settings.column_beats, settings.row_beats)),
+            blocks.mean.i.payload.copies.eq(Mux(backward, settings.column_copies, settings.row_copies)),
+            blocks.mean.i.payload.reciprocal.eq(settings.average_reciprocal),
+            blocks.mean.i.payload.guard_bits.eq(settings.guard_bits),
+            blocks.scale_back.i.payload.multiplier.eq(delivery.scale),
+            blocks.scale_back.i.payload.shift.eq(delivery.shift),
             blocks.scale_back.i.payload.sideband.eq(backward),
         ]
+        _pass_vector(m, blocks.held.o.payload, blocks.restore.i.payload)
+        for source, target in ((blocks.restore, blocks.mean), (blocks.mean, blocks.scale_back)):
+            m.d.comb += [target.i.valid.eq(source.o.valid), source.o.ready.eq(target.i.ready)]
+            _pass_vector(m, source.o.payload, target.i.payload)
         result = blocks.scale_back.o
         for target, chosen in ((self.y, ~result.payload.sideband), (self.z, result.payload.sideband)):
             _pass_vector(m, result.payload, target.payload)
             m.d.comb += target.valid.eq(result.valid & chosen)
             with m.If(chosen):
                 m.d.comb += result.ready.eq(target.ready)
+        with m.If(_last_passes(blocks.scale_back.i)):
+            m.d.sync += going.delivering.eq(0)
 
-    def _control(self, m: Module, blocks: _Blocks, going: _Going) -> None:
-        """The sequence of a command: load, search, then read or update."""
-        with m.FSM():
-            self._control_load(m, blocks, going)
-            self._control_read(m, blocks, going)
-            self._control_update(m, blocks, going)
+    # --- control ----------------------------------------------------------------------------------------------------
 
-    def _control_load(self, m: Module, blocks: _Blocks, going: _Going) -> None:
-        p = self.parameters
-        search, managements = blocks.max_search, (blocks.forward_noise, blocks.backward_noise, blocks.update_management)
-        loaded = Mux(
-            going.rows_loaded,
-            self.delta.valid & self.delta.ready & self.delta.payload.last,
-            self.x.valid & self.x.ready & self.x.payload.last,
-        )
-        x_maximum = Signal(p.magnitude_bits)
-        for noise, fraction in (
-            (blocks.forward_noise, Const(p.activation_fraction)),
-            (blocks.backward_noise, going.exponent),
-        ):
-            m.d.comb += [noise.i.payload.maximum.eq(search.o.payload.maximum), noise.i.payload.fraction.eq(fraction)]
+    def _control_front(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+        """Load, search, and hand the maxima over as soon as what came of those before is taken by back."""
+        search, noise, update = blocks.max_search, blocks.noise_management, blocks.update_management
+        settings, front = going.settings, going.front
+        backward, updating = front.operation == Operation.BACKWARD, front.operation == Operation.UPDATE
+        x_maximum = Signal(self.parameters.magnitude_bits)
         m.d.comb += [
-            blocks.update_management.i.payload.x_maximum.eq(x_maximum),
-            blocks.update_management.i.payload.delta_maximum.eq(search.o.payload.maximum),
-            blocks.update_management.i.payload.delta_exponent.eq(going.exponent),
+            noise.i.payload.maximum.eq(search.o.payload.maximum),
+            noise.i.payload.fraction.eq(Mux(backward, front.exponent, self.parameters.activation_fraction)),
+            noise.i.payload.mode.eq(Mux(backward, settings.backward_mode, settings.forward_mode)),
+            noise.i.payload.exponent.eq(Mux(backward, settings.backward_exponent, settings.forward_exponent)),
+            update.i.payload.x_maximum.eq(x_maximum),
+            update.i.payload.delta_maximum.eq(search.o.payload.maximum),
+            update.i.payload.delta_exponent.eq(front.exponent),
+            update.i.payload.mode.eq(settings.update_mode),
         ]
-        update = going.operation == Operation.UPDATE
-        with m.State("idle"):
-            m.d.comb += self.command.ready.eq(1)
-            m.d.sync += [
-                going.operation.eq(self.command.payload.operation),
-                going.exponent.eq(self.command.payload.exponent),
-                going.rows_loaded.eq(self.command.payload.operation == Operation.BACKWARD),
-                going.halvings.eq(0),
-            ]
-            with m.If(self.command.valid):
-                m.next = "load"
-        with m.State("load"):
-            m.d.comb += going.loading.eq(1)
-            with m.If(loaded):
-                m.next = "search"
-        with m.State("search"):
-            with m.If(update & ~going.rows_loaded):
-                m.d.comb += search.o.ready.eq(1)
-                m.d.sync += x_maximum.eq(search.o.payload.maximum)
-                with m.If(search.o.valid):
-                    m.d.sync += going.rows_loaded.eq(1)
+        for name in ("gain_mantissa", "gain_shift", "power_mantissa", "power_shift"):
+            m.d.comb += update.i.payload[name].eq(settings[name])
+        with m.FSM():
+            with m.State("idle"):
+                m.d.comb += [
+                    going.front_idle.eq(1),
+                    self.command.ready.eq(going.configured & ~self.settings.valid),
+                ]
+                m.d.sync += [
+                    front.eq(self.command.payload),
+                    going.rows_loaded.eq(self.command.payload.operation == Operation.BACKWARD),
+                ]
+                with m.If(self.command.valid & self.command.ready):
                     m.next = "load"
-            for kind, management in zip(Operation, managements, strict=True):
-                with m.If((going.operation == kind) & (going.rows_loaded | (kind is not Operation.UPDATE))):
-                    m.d.comb += [management.i.valid.eq(search.o.valid), search.o.ready.eq(management.i.ready)]
+            with m.State("load"):
+                m.d.comb += going.loading.eq(1)
+                with m.If(Mux(going.rows_loaded, _last_passes(self.delta), _last_passes(self.x))):
+                    m.next = "search"
+            with m.State("search"):
+                with m.If(updating & ~going.rows_loaded):
+                    m.d.comb += search.o.ready.eq(1)
+                    m.d.sync += x_maximum.eq(search.o.payload.maximum)
+                    with m.If(search.o.valid):
+                        m.d.sync += going.rows_loaded.eq(1)
+                        m.next = "load"
+                with m.Elif(~going.managed):
+                    for management, chosen in ((noise, ~updating), (update, updating)):
+                        with m.If(chosen):
+                            m.d.comb += [management.i.valid.eq(search.o.valid), search.o.ready.eq(management.i.ready)]
                     with m.If(search.o.valid & search.o.ready):
-                        m.next = "gain" if kind is Operation.UPDATE else "scaling"
+                        m.d.sync += [going.managed.eq(1), going.managed_operation.eq(front.operation)]
+                        m.next = "idle"
 
-    def _directions(self, blocks: _Blocks, going: _Going) -> list[_Direction]:
-        """Of a read."""
-        backward = going.operation == Operation.BACKWARD
-        return [
-            (~backward, blocks.forward_noise, blocks.forward_bound, blocks.columns),
-            (backward, blocks.backward_noise, blocks.backward_bound, blocks.rows),
+    def _control_back(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+        """Drive and sense, again and again until bound management accepts; or send pulses."""
+        with m.FSM():
+            with m.State("idle"):
+                m.d.comb += going.back_idle.eq(1)
+                self._begin(m, blocks, going)
+            with m.State("drive"):
+                m.d.comb += going.reading.eq(1)
+                with m.If(_last_passes(self.drive)):
+                    m.next = "sense"
+            with m.State("sense"):
+                m.d.comb += [blocks.held.i.valid.eq(self.sense.valid), self.sense.ready.eq(blocks.held.i.ready)]
+                with m.If(_last_passes(self.sense)):
+                    m.next = "bound"
+            with m.State("bound"):
+                m.d.comb += blocks.bound_management.i.valid.eq(1)
+                with m.If(blocks.bound_management.i.ready):
+                    m.next = "decide"
+            with m.State("decide"):
+                self._decide(m, blocks, going)
+            with m.State("pulse"):
+                m.d.comb += going.pulsing.eq(1)
+                with m.If(_last_passes(blocks.probability.i)):
+                    m.d.sync += [going.rows_sent.eq(1), going.forgotten.bit_select(going.rows_sent, 1).eq(1)]
+                    with m.If(going.rows_sent):
+                        m.d.sync += going.pulses_on_their_way.eq(1)
+                        m.next = "idle"
+        self._watch(m, blocks, going)
+
+    def _begin(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+        """The next command whose vectors are managed. A read waits until the pulses before it are sent."""
+        noise, update, operation = blocks.noise_management.o, blocks.update_management.o, going.managed_operation
+        updating = operation == Operation.UPDATE
+        m.d.comb += [
+            noise.ready.eq(going.managed & ~updating & ~going.pulses_on_their_way),
+            update.ready.eq(going.managed & updating),
         ]
+        m.d.sync += [
+            going.operation.eq(operation),
+            going.rows_sent.eq(operation == Operation.BACKWARD),
+            going.scaling.eq(noise.payload),
+            going.gains.eq(update.payload),
+            going.halvings.eq(0),
+            going.saturations.eq(0),
+            going.saturated.eq(0),
+        ]
+        for management, state in ((noise, "drive"), (update, "pulse")):
+            with m.If(management.valid & management.ready):
+                m.d.sync += going.managed.eq(0)
+                m.next = state
 
-    def _control_read(self, m: Module, blocks: _Blocks, going: _Going) -> None:
-        """Drive and sense, again and again until bound management accepts; then deliver."""
-        with m.State("scaling"):
+    def _decide(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+        """Tell bound management's decision to the side's memory, the held vector, delivery and report, in one cycle."""
+        decision, held, settings = blocks.bound_management.o, blocks.held, going.settings
+        repeat, backward = decision.payload.repeat, going.operation == Operation.BACKWARD
+        side = Mux(backward, blocks.rows.again.ready, blocks.columns.again.ready)
+        decided = Signal()
+        m.d.comb += [
+            decided.eq(decision.valid & side & held.send.ready & (repeat | (~going.delivering & ~going.reporting))),
+            decision.ready.eq(decided),
+            held.send.valid.eq(decided),
+            held.send.payload.keep.eq(~repeat),
+            blocks.columns.again.payload.repeat.eq(repeat),
+            blocks.rows.again.payload.repeat.eq(repeat),
+        ]
+        for memory, chosen in ((blocks.columns, ~backward), (blocks.rows, backward)):
+            with m.If(chosen):
+                m.d.comb += memory.again.valid.eq(decided)
+        with m.If(decided & repeat):
             m.d.sync += [
-                going.rows_sent.eq(going.operation == Operation.BACKWARD),
+                going.halvings.eq(decision.payload.halvings),
                 going.saturations.eq(0),
                 going.saturated.eq(0),
             ]
-            for chosen, noise, _, _ in self._directions(blocks, going):
-                with m.If(chosen):
-                    m.d.comb += noise.o.ready.eq(1)
-                    m.d.sync += going.scaling.eq(noise.o.payload)
-                    with m.If(noise.o.valid):
-                        m.next = "drive"
-        with m.State("drive"):
-            m.d.comb += going.reading.eq(1)
-            with m.If(self.drive.valid & self.drive.ready & self.drive.payload.last):
-                m.next = "sense"
-        flags = Signal(self.parameters.lanes)
-        # Lines are counted a cycle after their beat, long before the report.
-        m.d.sync += [going.saturations.eq(going.saturations + ones(flags)), flags.eq(0)]
-        with m.State("sense"):
-            m.d.comb += [blocks.held.i.valid.eq(self.sense.valid), self.sense.ready.eq(blocks.held.i.ready)]
-            with m.If(self.sense.valid & self.sense.ready):
-                seen = self.sense.payload.saturated & self.sense.payload.mask
-                m.d.sync += [flags.eq(seen), going.saturated.eq(going.saturated | seen.any())]
-                with m.If(self.sense.payload.last):
-                    m.next = "bound"
-        self._control_bound(m, blocks, going)
-        with m.State("report"):
-            m.d.comb += self.report.valid.eq(1)
-            with m.If(self.report.ready):
-                m.next = "deliver"
-                with m.If(going.operation == Operation.UPDATE):
-                    m.next = "idle"
-        with m.State("deliver"):
-            out = blocks.scale_back.i
-            m.d.comb += going.delivering.eq(1)
-            with m.If(out.valid & out.ready & out.payload.last):
-                m.next = "idle"
-
-    def _control_bound(self, m: Module, blocks: _Blocks, going: _Going) -> None:
-        """Ask bound management, and tell the decision to the side's memory and the held vector."""
-        repeat = Signal()
-        with m.State("bound"):
-            for chosen, _, bound, _ in self._directions(blocks, going):
-                m.d.comb += [bound.i.valid.eq(chosen), bound.i.payload.saturated.eq(going.saturated)]
-                with m.If(chosen & bound.i.ready):
-                    m.next = "answer"
-        with m.State("answer"):
-            for chosen, _, bound, _ in self._directions(blocks, going):
-                with m.If(chosen):
-                    m.d.comb += bound.o.ready.eq(1)
-                    m.d.sync += [repeat.eq(bound.o.payload.repeat), going.halvings.eq(bound.o.payload.halvings)]
-                    with m.If(bound.o.valid):
-                        m.next = "decide"
-        with m.State("decide"):
-            # Both take it in the same cycle.
-            for chosen, _, _, side in self._directions(blocks, going):
-                with m.If(chosen):
-                    m.d.comb += [
-                        side.again.valid.eq(blocks.held.send.ready),
-                        side.again.payload.repeat.eq(repeat),
-                        blocks.held.send.valid.eq(side.again.ready),
-                    ]
-            m.d.comb += blocks.held.send.payload.keep.eq(~repeat)
-            with m.If(blocks.held.send.valid & blocks.held.send.ready):
-                m.next = "report"
-                with m.If(repeat):
-                    m.d.sync += [going.saturations.eq(0), going.saturated.eq(0)]
-                    m.next = "drive"
-
-    def _control_update(self, m: Module, blocks: _Blocks, going: _Going) -> None:
-        with m.State("gain"):
-            m.d.comb += blocks.update_management.o.ready.eq(1)
+            m.next = "drive"
+        with m.Elif(decided):
+            fraction = going.scaling.fraction + settings.guard_bits
             m.d.sync += [
-                going.saturations.eq(0),
-                going.gains.eq(blocks.update_management.o.payload),
-                going.rows_sent.eq(0),
+                self.report.payload.repeats.eq(going.halvings),
+                self.report.payload.saturations.eq(going.saturations),
+                going.reporting.eq(1),
+                going.delivering.eq(1),
+                going.delivery.backward.eq(backward),
+                going.delivery.halvings.eq(going.halvings),
+                going.delivery.scale.eq(going.scaling.scale),
+                going.delivery.shift.eq(Mux(backward, 0, fraction)),
             ]
-            with m.If(blocks.update_management.o.valid):
-                m.next = "pulse"
-        with m.State("pulse"):
-            sent = blocks.probability.i
-            m.d.comb += going.pulsing.eq(1)
-            with m.If(sent.valid & sent.ready & sent.payload.last):
-                m.next = "forget"
-        with m.State("forget"):
-            for side, chosen in ((blocks.columns, ~going.rows_sent), (blocks.rows, going.rows_sent)):
-                with m.If(chosen):
-                    m.d.comb += side.again.valid.eq(1)
-                    with m.If(side.again.ready):
-                        m.d.sync += going.rows_sent.eq(1)
-                        m.next = "pulse" if side is blocks.columns else "finish"
-        with m.State("finish"):
-            with m.If(self.pulse.valid & self.pulse.ready & self.pulse.payload.last & self.pulse.payload.side):
-                m.next = "report"
+            m.next = "idle"
+
+    def _watch(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+        """Saturated lines are counted; vectors of update cycles forgotten; the end of an update cycle is reported."""
+        flags = Signal(self.parameters.lanes)
+        seen = self.sense.payload.saturated & self.sense.payload.mask
+        backward = going.operation == Operation.BACKWARD
+        bound = blocks.bound_management.i.payload
+        m.d.comb += [
+            blocks.held.i.payload.eq(self.sense.payload),
+            bound.saturated.eq(going.saturated),
+            bound.limit.eq(Mux(backward, going.settings.backward_bound, going.settings.forward_bound)),
+        ]
+        # Lines are counted a cycle after their beat, so before the decision.
+        m.d.sync += flags.eq(0)
+        with m.If(flags.any()):
+            m.d.sync += going.saturations.eq(going.saturations + ones(flags))
+        with m.If(self.sense.valid & self.sense.ready):
+            m.d.sync += [flags.eq(seen), going.saturated.eq(going.saturated | seen.any())]
+        for side, memory in enumerate((blocks.columns, blocks.rows)):
+            with m.If(going.forgotten[side]):
+                m.d.comb += memory.again.valid.eq(1)
+                with m.If(memory.again.ready):
+                    m.d.sync += going.forgotten[side].eq(0)
+        with m.If(_last_passes(self.pulse) & self.pulse.payload.side):
+            m.d.sync += [
+                going.pulses_on_their_way.eq(0),
+                self.report.payload.eq(0),
+                going.reporting.eq(1),
+            ]
 
 
 def _pass_vector(m: Module, source: Any, target: Any) -> None:
@@ -396,8 +442,9 @@ def _pass_vector(m: Module, source: Any, target: Any) -> None:
     m.d.comb += [wide.eq(element) for wide, element in zip(target.elements, source.elements, strict=True)]
 
 
-#: Whether it is this one, its managements, the memory of its driven side.
-_Direction = tuple[Value, NoiseManagement, BoundManagement, Replicate]
+def _last_passes(stream: wiring.PureInterface) -> Value:
+    """Whether the last beat of a vector is taken."""
+    return stream.valid & stream.ready & stream.payload.last
 
 
 @dataclass(frozen=True)
@@ -407,35 +454,42 @@ class _Blocks:
     columns: Replicate
     rows: Replicate
     max_search: MaxSearch
-    forward_noise: NoiseManagement
-    backward_noise: NoiseManagement
+    noise_management: NoiseManagement
     update_management: UpdateManagement
     converter: Scaler  # to DAC codes
     probability: Scaler  # to probability words
     pulse_generator: PulseGenerator
     held: VectorStore  # a read, until bound management accepts it
-    forward_bound: BoundManagement
-    backward_bound: BoundManagement
+    bound_management: BoundManagement
     restore: Scaler  # takes the halvings back
-    forward_mean: Average
-    backward_mean: Average
+    mean: Average
     scale_back: Scaler  # takes noise management's scale back
 
 
 @dataclass(frozen=True)
 class _Going:
-    """What holds for the command under way."""
+    """What holds for the commands under way."""
 
-    operation: Signal
-    exponent: Signal
+    settings: Signal
+    configured: Signal  # settings have come
+    front_idle: Signal
+    back_idle: Signal
+    front: Signal  # the command in front
+    loading: Signal
+    rows_loaded: Signal  # the side that is loaded: rows (delta), else columns (x)
+    managed: Signal  # a command's maxima are in management, or what comes of them waits for back
+    managed_operation: Signal
+    operation: Signal  # of the command in back
+    rows_sent: Signal  # the side that is sent to the array
+    reading: Signal
+    pulsing: Signal
+    pulses_on_their_way: Signal  # an update cycle has left back, and its last pulses not yet the tile
+    forgotten: Signal  # of both sides, whether the vector just sent is to be forgotten
+    scaling: Signal  # noise management's word
+    gains: Signal  # update management's word
     halvings: Signal
     saturations: Signal  # lines of the read
     saturated: Signal  # any of them
-    scaling: Signal  # noise management's word
-    gains: Signal  # update management's word
-    loading: Signal
-    rows_loaded: Signal  # the side that is loaded: rows (delta), else columns (x)
-    reading: Signal
+    reporting: Signal
     delivering: Signal
-    pulsing: Signal
-    rows_sent: Signal  # the side that is sent to the array
+    delivery: Signal  # of the read that is given out

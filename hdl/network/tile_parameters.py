@@ -1,81 +1,92 @@
-"""Parameters of the tile, and of the blocks that it is composed of."""
+"""Parameters of the tile, what its hardware can hold; and of the blocks that it is composed of."""
 
 from __future__ import annotations
 
-from itertools import accumulate
-from typing import Any, Literal
+from collections.abc import Sequence
+from itertools import chain
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from emulator.config import Stage
 from emulator.fixed import GAIN_BITS, LARGEST_EXPONENT, RECIPROCAL_GUARD_BITS
 from hdl.block import Parameters
+from hdl.network.array_lines import ArrayLines
 from hdl.periphery.average import AverageParameters
-from hdl.periphery.noise_management import NoiseManagementParameters
+from hdl.periphery.bound_management import LARGEST_LIMIT, BoundManagementParameters
+from hdl.periphery.max_search import MaxSearchParameters
+from hdl.periphery.noise_management import NoiseManagementParameters, NoiseMode
 from hdl.periphery.pulse_generator import PulseGeneratorParameters
 from hdl.periphery.replicate import ReplicateParameters
 from hdl.periphery.scaler import ScalerParameters
-from hdl.periphery.update_management import UpdateManagementParameters
-from hdl.shapes import Segments
+from hdl.periphery.update_management import UpdateManagementParameters, UpdateMode
 
-Mode = Literal["none", "constant", "power_of_two", "exact"]
+Shifts = tuple[Annotated[int, Field(ge=-128, le=127)], Annotated[int, Field(ge=-128, le=127)]]
+
+#: Formats that all arrays of a tile share, and where the config has them below a layer; None: for the whole network.
+SHARED_FORMATS = {
+    "activation_bits": None,
+    "activation_fraction": None,
+    "error_bits": None,
+    "generator_width": None,
+    "dac_fraction": "array.converters.dac_fraction_bits",
+    "probability_bits": "array.update.probability_bits",
+    "generator_sharing": "array.update.generator_sharing",
+}
 
 
 class TileParameters(Parameters):
     lanes: int = Field(4, ge=1, le=64, description="lines per beat")
-    rows: int = Field(5, ge=1, le=4096, description="M, outputs of the array")
-    column_segments: tuple[int, ...] = Field(
-        (3, 3, 3, 3, 1), min_length=1, description="segments of the N inputs, bias last"
-    )
-    replication: int = Field(1, ge=1, le=64, description="devices per weight, along the short side")
     activation_bits: int = Field(16, ge=4, le=16, description="activation word, signed")
     activation_fraction: int = Field(12, ge=2, le=14, description="LSB of an activation is 2**-n")
     error_bits: int = Field(16, ge=4, le=16, description="error mantissa, signed")
     dac_fraction: int = Field(9, ge=1, le=14, description="LSB of a DAC code is 2**-n")
-    forward_limit: int = Field(1536, ge=1, le=1 << 26, description="largest ADC code, forward")
-    forward_noise_management: Mode = Field("none", description="scaling before the DAC, forward")
-    forward_constant_exponent: int = Field(0, ge=-8, le=24, description="for noise management 'constant'")
-    forward_bound_management: int = Field(6, ge=0, le=12, description="most halvings, forward")
-    backward_limit: int = Field(1536, ge=1, le=1 << 26, description="largest ADC code, backward")
-    backward_noise_management: Mode = Field("exact", description="scaling before the DAC, backward")
-    backward_constant_exponent: int = Field(0, ge=-8, le=24, description="for noise management 'constant'")
-    backward_bound_management: int = Field(6, ge=0, le=12, description="most halvings, backward")
-    update_management: Literal["none", "power_of_two", "exact"] = Field("exact", description="gains of the pulses")
-    gain: tuple[int, int] = Field((51811, 14), description="C = sqrt(eta / (BL dw_min)), mantissa and shift")
-    power: tuple[int, int] = Field((40960, 12), description="C**2, mantissa and shift")
-    desired_bl: int = Field(1, ge=1, le=63, description="BL, slots of a pulse train")
+    limit: int = Field(1536, ge=1, le=1 << 26, description="largest ADC code, of both directions")
+    forward_modes: tuple[NoiseMode, ...] = Field(("none",), min_length=1, description="noise managements, forward")
+    backward_modes: tuple[NoiseMode, ...] = Field(("exact",), min_length=1, description="noise managements, backward")
+    update_modes: tuple[UpdateMode, ...] = Field(("exact",), min_length=1, description="update managements")
+    column_beats: int = Field(5, ge=1, le=65536, description="most beats of an x, or of one copy of the columns")
+    row_beats: int = Field(2, ge=1, le=65536, description="most beats of a delta, or of one copy of the rows")
+    fewest_beats: int = Field(2, ge=1, le=65536, description="fewest beats of one copy of a side")
+    column_copies: int = Field(1, ge=1, le=64, description="most copies of the columns")
+    row_copies: int = Field(1, ge=1, le=64, description="most copies of the rows")
+    replications: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
+        (1,), min_length=1, description="devices per weight: all that occur"
+    )
+    sensed_beats: int = Field(5, ge=1, le=65536, description="most beats of a read, copies included")
+    lines: int = Field(13, ge=1, le=1 << 20, description="most lines of a side, copies included")
+    halvings: int = Field(6, ge=0, le=LARGEST_LIMIT, description="most halvings of bound management")
+    desired_bl: int = Field(1, ge=1, le=63, description="largest BL, slots of a pulse train")
     probability_bits: int = Field(24, ge=2, le=24, description="pulse probability word, 1.0 included")
     generator_width: Literal[32, 48, 64] = Field(64, description="state bits of a pulse generator")
     generator_sharing: int = Field(1, ge=1, le=24, description="neighbouring lines that share a pulse generator")
-    radix: Literal[2, 4] = Field(2, description="of the dividers and the square root")
+    pulse_beats: int = Field(
+        7, ge=1, le=65536, description="beats whose generators are kept: update cycles of all arrays"
+    )
+    fewest_update_beats: int = Field(7, ge=1, le=65536, description="beats of the shortest update cycle")
+    drive_shifts: Shifts = Field((3, 25), description="lowest and highest shift in front of the DAC, halvings included")
+    scale_shifts: Shifts = Field((0, 0), description="lowest and highest shift behind the scale")
+    pulse_shifts: Shifts = Field((-19, 39), description="lowest and highest shift of update management")
+    radix: Literal[2, 4] = Field(4, description="of the dividers and the square root")
 
     @classmethod
     def of(cls, stage: Stage, lanes: int) -> TileParameters:
-        """The tile of a network's stage: the pixels of a patch, or of the whole input, are segments of the columns.
-        Raises ValueError for an exact update, which no array has."""
-        array = stage.array
-        if array.update.mode == "exact":
-            raise ValueError(f"layers.{stage.name}.array.update.mode = exact: accepted: pulsed, on hardware")
-        pixels = stage.inputs // stage.channels
-        return cls(
-            lanes=lanes,
-            rows=stage.rows,
-            column_segments=(stage.channels,) * pixels + (1,) * stage.layer.bias,
-            replication=array.replication,
-            activation_bits=stage.activation_bits,
-            activation_fraction=stage.activation_fraction,
-            error_bits=stage.error_bits,
-            dac_fraction=stage.dac_fraction,
-            **_read_parameters("forward", stage),
-            **_read_parameters("backward", stage),
-            update_management=array.update.management,
-            gain=stage.pulse_gain,
-            power=stage.pulse_power,
-            desired_bl=array.update.desired_bl,
-            probability_bits=array.update.probability_bits,
-            generator_width=stage.generator_width,
-            generator_sharing=array.update.generator_sharing,
-        )
+        """The tile of one array. Raises ValueError for an exact update, which no array has, and for generators that are
+        shared across beats."""
+        return cls.of_stages([stage], lanes)
+
+    @classmethod
+    def of_stages(cls, stages: Sequence[Stage], lanes: int) -> TileParameters:
+        """The tile of all arrays of a network, the union of what they need. Raises ValueError as ``of``, and where they
+        differ in a format that is no setting."""
+        each = [_needs(stage, lanes) for stage in stages]
+        for name, path in SHARED_FORMATS.items():
+            for stage, needs in zip(stages, each, strict=True):
+                if needs[name] != each[0][name]:
+                    field = f"layers.{stage.name}.{path}" if path else f"{name} of layer {stage.name}"
+                    raise ValueError(f"{field} = {needs[name]}: accepted: {each[0][name]}, as layer {stages[0].name}")
+        united = {name: _united(name, [needs[name] for needs in each]) for name in each[0]}
+        return cls(lanes=lanes, **united, pulse_beats=sum(ArrayLines.of(stage, lanes).update_beats for stage in stages))
 
     @model_validator(mode="after")
     def _legal(self) -> TileParameters:
@@ -83,108 +94,30 @@ class TileParameters(Parameters):
             raise ValueError(
                 f"generator_sharing = {self.generator_sharing}: accepted: divisors of lanes = {self.lanes}"
             )
-        for name, lengths, copies in (
-            ("rows", (self.rows,), self.row_copies),
-            ("column_segments", self.column_segments, self.column_copies),
-        ):
-            starts = accumulate(lengths * copies, initial=0)
-            if any(start % self.generator_sharing for start in list(starts)[:-1]):
-                raise ValueError(
-                    f"generator_sharing = {self.generator_sharing}: accepted: a divisor of the first line of every "
-                    f"segment of {name}, so that lines which share a generator lie in one beat"
-                )
-        lowest, highest = self.pulse_shifts
-        if lowest < -128 or highest > 127:
-            raise ValueError(
-                f"gain, power = {self.gain}, {self.power}: pulse shifts {lowest} .. {highest}: accepted: 8 bits"
-            )
         return self
+
+    def lacks(self, needed: TileParameters, pulse_base: int) -> str:
+        """What that tile holds and this one does not, its generators beginning at ``pulse_base`` here; "" if nothing."""
+        needed = needed.model_copy(update={"pulse_beats": pulse_base + needed.pulse_beats})
+        lacking = []
+        for name in type(self).model_fields:
+            own, other = getattr(self, name), getattr(needed, name)
+            enough = own == other if name in SHARED_FORMATS else _united(name, [own, other]) == own
+            if not enough and name not in ("lanes", "radix"):
+                lacking.append(f"{name} = {other}")
+        return ", ".join(lacking)
 
     # --- derived ----------------------------------------------------------------------------------------------------
 
     @property
-    def columns(self) -> Segments:
-        return Segments(self.column_segments, self.lanes)
-
-    @property
-    def row_lines(self) -> Segments:
-        return Segments((self.rows,), self.lanes)
-
-    @property
-    def replicate_rows(self) -> bool:
-        return self.rows <= self.columns.elements
-
-    @property
-    def row_copies(self) -> int:
-        return self.replication if self.replicate_rows else 1
-
-    @property
-    def column_copies(self) -> int:
-        return 1 if self.replicate_rows else self.replication
-
-    @property
-    def line_beats(self) -> int:
-        """Beats of an update cycle: all columns, then all rows."""
-        return self.columns.beats * self.column_copies + self.row_lines.beats * self.row_copies
-
-    @property
-    def activation_magnitude_bits(self) -> int:
-        return self.activation_bits - 1
-
-    @property
-    def error_magnitude_bits(self) -> int:
-        return self.error_bits - 1
-
-    @property
     def magnitude_bits(self) -> int:
         """Of an element of either side."""
-        return max(self.activation_magnitude_bits, self.error_magnitude_bits)
-
-    @property
-    def guard_bits(self) -> int:
-        return (self.replication - 1).bit_length()
-
-    @property
-    def limit(self) -> int:
-        """Of an ADC code of either direction."""
-        return max(self.forward_limit, self.backward_limit)
-
-    @property
-    def halvings(self) -> int:
-        return max(self.forward_bound_management, self.backward_bound_management)
+        return max(self.activation_bits, self.error_bits) - 1
 
     @property
     def reading_limit(self) -> int:
         """Of a code with its halvings taken back."""
         return self.limit << self.halvings
-
-    @property
-    def pulse_shifts(self) -> tuple[int, int]:
-        """Lowest and highest shift of update management, over all maxima and exponents."""
-        q, bits = self.activation_fraction, self.probability_bits
-        if self.update_management == "exact":
-            exponent = q + self.power[1]
-            product = self.activation_magnitude_bits + self.error_magnitude_bits + 16
-            # root exponent (exponent + places) / 2 with places -(product - 32) - 1 .. 32, then 16 - (1 .. 16) and pb.
-            return (exponent + 31 - product) // 2 - bits, (exponent + LARGEST_EXPONENT + 32) // 2 + 16 - bits
-        most = self.error_magnitude_bits + q
-        least = -LARGEST_EXPONENT - self.activation_magnitude_bits + q
-        lowest_half, highest_half = (least >> 1, most >> 1) if self.update_management == "power_of_two" else (0, 0)
-        base = self.gain[1] - bits
-        return (
-            min(q + base - highest_half, base + lowest_half),
-            max(q + base - lowest_half, LARGEST_EXPONENT + base + highest_half),
-        )
-
-    @property
-    def lines(self) -> int:
-        """Of the side with more of them, physical."""
-        return max(self.rows * self.row_copies, self.columns.elements * self.column_copies)
-
-    @property
-    def sensed_beats(self) -> int:
-        """Of a read, in the direction with more of them."""
-        return max(self.columns.beats * self.column_copies, self.row_lines.beats * self.row_copies)
 
     # --- of the blocks ----------------------------------------------------------------------------------------------
 
@@ -192,51 +125,42 @@ class TileParameters(Parameters):
         columns = side == "columns"
         return ReplicateParameters(
             lanes=self.lanes,
-            magnitude_bits=self.activation_magnitude_bits if columns else self.error_magnitude_bits,
-            beats=self.columns.beats if columns else self.row_lines.beats,
+            magnitude_bits=(self.activation_bits if columns else self.error_bits) - 1,
+            beats=self.column_beats if columns else self.row_beats,
             copies=self.column_copies if columns else self.row_copies,
         )
 
-    def noise_management(self, direction: str) -> NoiseManagementParameters:
-        """The maximum's width is that of either side: it does not enter into the result."""
-        forward = direction == "forward"
-        mode = self.forward_noise_management if forward else self.backward_noise_management
-        exponent = self.forward_constant_exponent if forward else self.backward_constant_exponent
+    @property
+    def max_search(self) -> MaxSearchParameters:
+        return MaxSearchParameters(lanes=self.lanes, magnitude_bits=self.magnitude_bits)
+
+    @property
+    def noise_management(self) -> NoiseManagementParameters:
+        """Of both directions. The maximum's width is that of either side: it does not enter into the result."""
         return NoiseManagementParameters(
-            mode=mode,
-            constant_exponent=exponent if mode == "constant" else 0,
+            modes=_united("modes", [self.forward_modes, self.backward_modes]),
             magnitude_bits=self.magnitude_bits,
             dac_fraction=self.dac_fraction,
             radix=self.radix,
         )
 
-    def _drive_shifts(self, direction: str) -> tuple[int, int]:
-        """Lowest and highest shift in front of the DAC, halvings included."""
-        forward = direction == "forward"
-        noise = self.noise_management(direction)
-        halvings = self.forward_bound_management if forward else self.backward_bound_management
-        fractions = (self.activation_fraction,) * 2 if forward else (0, LARGEST_EXPONENT)
-        if noise.mode == "exact":
-            lowest, highest = RECIPROCAL_GUARD_BITS, self.magnitude_bits + RECIPROCAL_GUARD_BITS
-        elif noise.mode == "power_of_two":
-            lowest, highest = -self.dac_fraction, self.magnitude_bits - self.dac_fraction
-        else:
-            lowest, highest = (fraction - self.dac_fraction - noise.constant_exponent for fraction in fractions)
-        return lowest, highest + halvings
-
     @property
     def converter(self) -> ScalerParameters:
         """Elements to DAC codes."""
-        shifts = [self._drive_shifts(direction) for direction in ("forward", "backward")]
+        lowest, highest = self.drive_shifts
         return ScalerParameters(
             lanes=self.lanes,
             magnitude_bits=self.magnitude_bits,
-            multiplier_bits=self.noise_management("forward").multiplier_bits,
-            lowest_shift=min(lowest for lowest, _ in shifts),
-            highest_shift=max(highest for _, highest in shifts),
+            multiplier_bits=self.noise_management.multiplier_bits,
+            lowest_shift=lowest,
+            highest_shift=highest,
             limit=1 << self.dac_fraction,
             sideband_bits=1,
         )
+
+    @property
+    def bound_management(self) -> BoundManagementParameters:
+        return BoundManagementParameters(limit=self.halvings)
 
     @property
     def restore(self) -> ScalerParameters:
@@ -250,44 +174,40 @@ class TileParameters(Parameters):
             limit=self.reading_limit,
         )
 
-    def average(self, direction: str) -> AverageParameters:
+    @property
+    def average(self) -> AverageParameters:
         """The mean over the copies of the sensed side; where the driven side is replicated the array has summed."""
-        forward = direction == "forward"
         return AverageParameters(
             lanes=self.lanes,
             magnitude_bits=self.reading_limit.bit_length(),
-            beats=self.row_lines.beats if forward else self.columns.beats,
-            copies=self.row_copies if forward else self.column_copies,
-            replication=self.replication,
+            fewest_beats=self.fewest_beats,
+            beats=max(self.column_beats, self.row_beats),
+            copies=max(self.column_copies, self.row_copies),
+            replications=self.replications,
         )
 
     @property
     def scale_back(self) -> ScalerParameters:
         """Means times noise management's scale; forward also back to the ADC's LSB. Wide enough never to saturate."""
-        mode = self.forward_noise_management
-        fraction = {"none": 0, "constant": self.forward_constant_exponent}.get(mode, self.activation_fraction)
-        shift = fraction + self.guard_bits
-        mean_bits = max(self.average(direction).mean_magnitude_bits for direction in ("forward", "backward"))
-        scale_bits = self.magnitude_bits + 1
+        lowest, highest = self.scale_shifts
+        mean_bits, scale_bits = self.average.mean_magnitude_bits, self.magnitude_bits + 1
         return ScalerParameters(
             lanes=self.lanes,
             magnitude_bits=mean_bits,
             multiplier_bits=scale_bits,
-            lowest_shift=min(0, shift),
-            highest_shift=max(0, shift),
-            limit=(1 << (mean_bits + scale_bits + max(0, -shift))) - 1,
+            lowest_shift=lowest,
+            highest_shift=highest,
+            limit=(1 << (mean_bits + scale_bits + max(0, -lowest))) - 1,
             sideband_bits=1,
         )
 
     @property
-    def update_management_parameters(self) -> UpdateManagementParameters:
+    def update_management(self) -> UpdateManagementParameters:
         return UpdateManagementParameters(
-            mode=self.update_management,
+            modes=self.update_modes,
             x_magnitude_bits=self.magnitude_bits,
             delta_magnitude_bits=self.magnitude_bits,
             x_fraction=self.activation_fraction,
-            gain=self.gain,
-            power=self.power,
             probability_bits=self.probability_bits,
             radix=self.radix,
         )
@@ -310,7 +230,8 @@ class TileParameters(Parameters):
     def pulse_generator(self) -> PulseGeneratorParameters:
         return PulseGeneratorParameters(
             lanes=self.lanes,
-            beats=self.line_beats,
+            beats=self.pulse_beats,
+            fewest_beats=self.fewest_update_beats,
             desired_bl=self.desired_bl,
             probability_bits=self.probability_bits,
             generator_width=self.generator_width,
@@ -319,11 +240,83 @@ class TileParameters(Parameters):
         )
 
 
-def _read_parameters(direction: str, stage: Stage) -> dict[str, Any]:
-    read = stage.forward if direction == "forward" else stage.backward
+def _united(name: str, values: Sequence[Any]) -> Any:
+    """What holds all of the values of a field. Shared formats do not differ."""
+    if name in SHARED_FORMATS:
+        return values[0]
+    if name.endswith("_shifts"):
+        return min(lowest for lowest, _ in values), max(highest for _, highest in values)
+    if isinstance(values[0], tuple):
+        return tuple(dict.fromkeys(chain.from_iterable(values)))
+    return min(values) if name.startswith("fewest") else max(values)
+
+
+def _needs(stage: Stage, lanes: int) -> dict[str, Any]:
+    """The parameters of the tile of one array, but lanes and the depth of the pulse generators' memory."""
+    array, lines = stage.array, ArrayLines.of(stage, lanes)
+    if array.update.mode == "exact":
+        raise ValueError(f"layers.{stage.name}.array.update.mode = exact: accepted: pulsed, on hardware")
+    lines.check_sharing(array.update.generator_sharing)
+    reads = (stage.forward, stage.backward)
+    drive_shifts = [_drive_shifts(stage, direction) for direction in ("forward", "backward")]
     return {
-        f"{direction}_limit": read.limit,
-        f"{direction}_noise_management": read.noise_management,
-        f"{direction}_constant_exponent": read.constant_exponent,
-        f"{direction}_bound_management": read.bound_management,
+        "activation_bits": stage.activation_bits,
+        "activation_fraction": stage.activation_fraction,
+        "error_bits": stage.error_bits,
+        "dac_fraction": stage.dac_fraction,
+        "limit": max(read.limit for read in reads),
+        "forward_modes": (stage.forward.noise_management,),
+        "backward_modes": (stage.backward.noise_management,),
+        "update_modes": (array.update.management,),
+        "column_beats": lines.columns.beats,
+        "row_beats": lines.rows.beats,
+        "fewest_beats": min(lines.columns.beats, lines.rows.beats),
+        "column_copies": lines.column_copies,
+        "row_copies": lines.row_copies,
+        "replications": (array.replication,),
+        "sensed_beats": max(lines.physical_columns.beats, lines.physical_rows.beats),
+        "lines": max(lines.physical_columns.elements, lines.physical_rows.elements),
+        "halvings": max(read.bound_management for read in reads),
+        "desired_bl": array.update.desired_bl,
+        "probability_bits": array.update.probability_bits,
+        "generator_width": stage.generator_width,
+        "generator_sharing": array.update.generator_sharing,
+        "fewest_update_beats": lines.update_beats,
+        "drive_shifts": _united("drive_shifts", drive_shifts),
+        "scale_shifts": _scale_shifts(stage),
+        "pulse_shifts": _pulse_shifts(stage),
     }
+
+
+def _drive_shifts(stage: Stage, direction: str) -> tuple[int, int]:
+    """Lowest and highest shift in front of the DAC, halvings included."""
+    forward = direction == "forward"
+    read = stage.forward if forward else stage.backward
+    magnitude_bits = max(stage.activation_magnitude_bits, stage.error_magnitude_bits)
+    fractions = (stage.activation_fraction,) * 2 if forward else (0, LARGEST_EXPONENT)
+    if read.noise_management == "exact":
+        lowest, highest = RECIPROCAL_GUARD_BITS, magnitude_bits + RECIPROCAL_GUARD_BITS
+    elif read.noise_management == "power_of_two":
+        lowest, highest = -stage.dac_fraction, magnitude_bits - stage.dac_fraction
+    else:
+        lowest, highest = (fraction - stage.dac_fraction - read.constant_exponent for fraction in fractions)
+    return lowest, highest + read.bound_management
+
+
+def _scale_shifts(stage: Stage) -> tuple[int, int]:
+    """Forward back to the ADC's LSB, backward none."""
+    read = stage.forward
+    divided = read.noise_management in ("power_of_two", "exact")
+    shift = (stage.activation_fraction if divided else read.constant_exponent) + stage.average_guard_bits
+    return min(0, shift), max(0, shift)
+
+
+def _pulse_shifts(stage: Stage) -> tuple[int, int]:
+    magnitude_bits = max(stage.activation_magnitude_bits, stage.error_magnitude_bits)
+    parameters = UpdateManagementParameters.of(stage, 1).model_copy(
+        update={"x_magnitude_bits": magnitude_bits, "delta_magnitude_bits": magnitude_bits}
+    )
+    try:
+        return parameters.shift_range(stage.array.update.management, stage.pulse_gain, stage.pulse_power)
+    except ValueError as error:
+        raise ValueError(f"layers.{stage.name}.array.update: {error}") from error

@@ -2,9 +2,10 @@
 
     repeat = saturated and halvings < limit;  halvings + 1 after a repeat, 0 after an accepted read
 
-Model: emulator/periphery/bound_management.py. ``i``: one word per finished read, whether an output saturated. ``o``: for
-every one of them whether to read again; ``halvings`` are those to read with, or those of the read that was accepted.
-The halvings so far are state of the block, so a read is repeated at most ``limit`` times. One word per cycle.
+Model: emulator/periphery/bound_management.py. ``i``: one word per finished read, whether an output saturated,
+and the limit that holds for it. ``o``: for every one of them whether to read again; ``halvings`` are those to read with,
+or those of the read that was accepted. The halvings so far are state of the block, so a read is repeated at most ``limit``
+times. One word per cycle.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ LARGEST_LIMIT = 12
 
 
 class BoundManagementParameters(Parameters):
-    limit: int = Field(12, ge=0, le=LARGEST_LIMIT, description="most halvings of the input; 0: every read is accepted")
+    limit: int = Field(
+        12, ge=0, le=LARGEST_LIMIT, description="largest limit: most halvings of the input; 0: every read is accepted"
+    )
 
     @classmethod
     def of(cls, stage: Stage, lanes: int) -> BoundManagementParameters:
@@ -42,7 +45,7 @@ class BoundManagement(Block[BoundManagementParameters]):
         super().__init__(
             parameters,
             {
-                "i": In(stream_of(record(saturated=1))),
+                "i": In(stream_of(record(saturated=1, limit=width_for(parameters.limit)))),
                 "o": Out(stream_of(record(repeat=1, halvings=width_for(LARGEST_LIMIT)))),
             },
         )
@@ -57,7 +60,7 @@ class BoundManagement(Block[BoundManagementParameters]):
         halvings = Signal(width_for(LARGEST_LIMIT))
         repeat, more = Signal(), Signal.like(halvings)
         m.d.comb += [
-            repeat.eq(self.i.payload.saturated & (halvings < self.parameters.limit)),
+            repeat.eq(self.i.payload.saturated & (halvings < self.i.payload.limit)),
             more.eq(halvings + repeat),
         ]
         with m.If(advance & self.i.valid):

@@ -2,8 +2,8 @@
 
     code = rs(v * multiplier, shift);  output = ADC code * scale, with `fraction` further fraction bits
 
-With mx the maximum, f its fraction bits, L its bit length, P ``magnitude_bits``, D ``dac_fraction``, E
-``constant_exponent``:
+With mx the maximum, f its fraction bits, L its bit length, P ``magnitude_bits``, D ``dac_fraction``, E the constant
+exponent:
 
     mode           multiplier              shift       scale              fraction
     none           1                       f - D       1                  0
@@ -13,17 +13,19 @@ With mx the maximum, f its fraction bits, L its bit length, P ``magnitude_bits``
 
 Model: emulator/periphery/noise_management.py, whose quotient ``2^(P+D+4) // (mx << (P-L))`` is the same number: shifting
 the one bit of the numerator is cheaper than shifting the denominator. ``i``: one maximum per vector with its fraction,
-0 .. 40; ``o``: one scaling per vector. ``exact`` holds a divider and one vector at a time; the other modes take a word
-per cycle.
+0 .. 40, its mode, one of ``modes``, and the exponent of mode constant, 0 with all others; ``o``: one scaling per vector.
+With ``exact`` among the modes there is a divider, and one vector at a time; else a word per cycle. Of a single mode the
+word is not looked at.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from emulator.config import Stage
 from emulator.fixed import LARGEST_EXPONENT, RECIPROCAL_GUARD_BITS
@@ -35,22 +37,34 @@ from hdl.shapes import record, stream_of, width_for
 
 #: Shifts and numbers of fraction bits are words of this shape.
 SHIFT = signed(8)
+#: Constant exponents, -8 .. 24, are words of this shape.
+EXPONENT = signed(6)
+
+
+class Mode(enum.Enum, shape=unsigned(2)):
+    """Of noise management and of update management."""
+
+    NONE = 0
+    CONSTANT = 1
+    POWER_OF_TWO = 2
+    EXACT = 3
+
+
+def mode_of(name: str) -> Mode:
+    """By its name in the config."""
+    return Mode[name.upper()]
+
+
+NoiseMode = Literal["none", "constant", "power_of_two", "exact"]
 
 
 class NoiseManagementParameters(Parameters):
-    mode: Literal["none", "constant", "power_of_two", "exact"] = Field("exact", description="what divides the vector")
-    constant_exponent: int = Field(0, ge=-8, le=24, description="of mode constant: divide by 2**-constant_exponent")
+    modes: tuple[NoiseMode, ...] = Field(
+        ("exact",), min_length=1, description="what divides the vector: all that occur"
+    )
     magnitude_bits: int = Field(15, ge=1, le=30, description="bits of the maximum")
     dac_fraction: int = Field(9, ge=1, le=14, description="fraction bits of a DAC code")
     radix: Literal[2, 4, 8, 16] = Field(2, description="of the divider's quotient digits, for mode exact")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> NoiseManagementParameters:
-        if self.constant_exponent and self.mode != "constant":
-            raise ValueError(
-                f"constant_exponent = {self.constant_exponent}: accepted: 0 with mode {self.mode}, others with constant"
-            )
-        return self
 
     @classmethod
     def of(cls, stage: Stage, lanes: int) -> NoiseManagementParameters:
@@ -64,8 +78,7 @@ class NoiseManagementParameters(Parameters):
         forward = direction == "forward"
         read = stage.forward if forward else stage.backward
         return cls(
-            mode=read.noise_management,
-            constant_exponent=read.constant_exponent,
+            modes=(read.noise_management,),
             magnitude_bits=stage.activation_magnitude_bits if forward else stage.error_magnitude_bits,
             dac_fraction=stage.dac_fraction,
             radix=radix,
@@ -93,7 +106,16 @@ class NoiseManagement(Block[NoiseManagementParameters]):
         super().__init__(
             parameters,
             {
-                "i": In(stream_of(record(maximum=parameters.magnitude_bits, fraction=width_for(LARGEST_EXPONENT)))),
+                "i": In(
+                    stream_of(
+                        record(
+                            maximum=parameters.magnitude_bits,
+                            fraction=width_for(LARGEST_EXPONENT),
+                            mode=Mode,
+                            exponent=EXPONENT,
+                        )
+                    )
+                ),
                 "o": Out(
                     stream_of(
                         record(
@@ -106,12 +128,18 @@ class NoiseManagement(Block[NoiseManagementParameters]):
                 ),
             },
         )
-        self._divider = Divider(parameters.divider) if parameters.mode == "exact" else None
+        self._divider = Divider(parameters.divider) if "exact" in parameters.modes else None
 
     @property
     def latency(self) -> int:
-        """Exact: a register in front of the divider. Of all modes the same for every maximum."""
-        return self.PIPELINE_STAGES if self._divider is None else 1 + self._divider.latency
+        """Of the slowest mode; of one mode the same for every maximum."""
+        return max(self.latency_of(mode) for mode in self.parameters.modes)
+
+    def latency_of(self, mode: NoiseMode) -> int:
+        """Without divider: a pipeline. With it: a register, in front of the divider or, of the other modes, alone."""
+        if self._divider is None:
+            return self.PIPELINE_STAGES
+        return 1 + self._divider.latency if mode == "exact" else 1
 
     @property
     def cycles_per_beat(self) -> int:
@@ -126,50 +154,65 @@ class NoiseManagement(Block[NoiseManagementParameters]):
             self._divide(m, self._divider)
         return m
 
+    def _looked_up(self, length: Value, work: data.View) -> dict[str, Value]:
+        """The result of the modes whose multiplier is 1, from the bit length of the maximum."""
+        parameters = self.parameters
+        exponent = work.exponent if "constant" in parameters.modes else Const(0)
+        constant = {
+            "multiplier": Const(1),
+            "shift": work.fraction - (exponent + parameters.dac_fraction),
+            "scale": Const(1),
+            "fraction": exponent,
+        }
+        relative = {
+            "multiplier": Const(1),
+            "shift": length - parameters.dac_fraction,
+            "scale": Mux(length == 0, 0, power_of_two(length)),
+            "fraction": work.fraction,
+        }
+        if "power_of_two" not in parameters.modes:
+            return constant
+        if not {"none", "constant"} & set(parameters.modes):
+            return relative
+        chosen = work.mode == Mode.POWER_OF_TWO
+        return {name: Mux(chosen, relative[name], constant[name]) for name in relative}
+
     def _look_up(self, m: Module) -> None:
-        """Modes whose multiplier is 1: what they shift by is known after the bit length."""
-        parameters, result = self.parameters, self.o.payload
+        """No mode divides: what they shift by is known after the bit length."""
         advance, _ = pipeline(m, self.i, self.o, self.PIPELINE_STAGES)
-        length = Signal(range(parameters.magnitude_bits + 1))
-        fraction = Signal.like(self.i.payload.fraction)
+        length = Signal(range(self.parameters.magnitude_bits + 1))
+        work = Signal(self.i.payload.shape())
         with m.If(advance):
-            m.d.sync += [
-                length.eq(bit_length(m, self.i.payload.maximum)),
-                fraction.eq(self.i.payload.fraction),
-                result.multiplier.eq(1),
-            ]
-            if parameters.mode == "power_of_two":
-                m.d.sync += [
-                    result.shift.eq(length - parameters.dac_fraction),
-                    result.scale.eq(Mux(length == 0, 0, power_of_two(length))),
-                    result.fraction.eq(fraction),
-                ]
-            else:
-                m.d.sync += [
-                    result.shift.eq(fraction - (parameters.dac_fraction + parameters.constant_exponent)),
-                    result.scale.eq(1),
-                    result.fraction.eq(parameters.constant_exponent),
-                ]
+            m.d.sync += [length.eq(bit_length(m, self.i.payload.maximum)), work.eq(self.i.payload)]
+            m.d.sync += [self.o.payload[name].eq(value) for name, value in self._looked_up(length, work).items()]
 
     def _divide(self, m: Module, divider: Divider) -> None:
-        """Mode exact: a maximum is held while its reciprocal is found; the result is the divider's and those held."""
-        parameters, result = self.parameters, self.o.payload
-        maximum = Signal(parameters.magnitude_bits)
+        """A maximum is held while its reciprocal is found; the result is the divider's and those held. Of other modes it
+        is known at once."""
+        parameters = self.parameters
+        work = Signal(self.i.payload.shape())
         length = Signal(range(parameters.magnitude_bits + 1))
-        fraction = Signal.like(self.i.payload.fraction)
         busy, waiting = Signal(), Signal()  # a maximum is held; it has not yet gone into the divider
+        exact: Value = Const(1)
+        result = {
+            "multiplier": divider.o.payload.quotient,
+            "shift": length + RECIPROCAL_GUARD_BITS,
+            "scale": work.maximum,
+            "fraction": work.fraction,
+        }
+        if len(parameters.modes) > 1:
+            exact = work.mode == Mode.EXACT
+            others = self._looked_up(length, work)
+            result = {name: Mux(exact, value, others[name]) for name, value in result.items()}
 
         m.d.comb += [
             self.i.ready.eq(~busy),
-            divider.i.valid.eq(waiting),
+            divider.i.valid.eq(waiting & exact),
             divider.i.payload.numerator.eq(power_of_two(length + (parameters.dac_fraction + RECIPROCAL_GUARD_BITS))),
-            divider.i.payload.denominator.eq(maximum),
+            divider.i.payload.denominator.eq(work.maximum),
             divider.o.ready.eq(self.o.ready),
-            self.o.valid.eq(divider.o.valid),
-            result.multiplier.eq(divider.o.payload.quotient),
-            result.shift.eq(length + RECIPROCAL_GUARD_BITS),
-            result.scale.eq(maximum),
-            result.fraction.eq(fraction),
+            self.o.valid.eq(Mux(exact, divider.o.valid, busy)),
+            *(self.o.payload[name].eq(value) for name, value in result.items()),
         ]
         with m.If(divider.i.valid & divider.i.ready):
             m.d.sync += waiting.eq(0)
@@ -177,9 +220,8 @@ class NoiseManagement(Block[NoiseManagementParameters]):
             m.d.sync += busy.eq(0)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [
-                maximum.eq(self.i.payload.maximum),
+                work.eq(self.i.payload),
                 length.eq(bit_length(m, self.i.payload.maximum)),
-                fraction.eq(self.i.payload.fraction),
                 busy.eq(1),
                 waiting.eq(1),
             ]

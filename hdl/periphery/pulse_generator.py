@@ -5,9 +5,10 @@ In every slot a line fires if the highest bits of its generator's fresh word are
     rotated word >> (24 - probability_bits) < probability,    rotated left by (lane mod k) * (24 // k), k lines a generator
 
 Model: emulator/periphery/pulse_generator.py, docs/arithmetic.md section 13. ``i``: beats of probabilities ``0 ..
-2**probability_bits`` with the lines' signs; ``o``: the same beats, every element a train, slot s in bit s. ``beats`` beats
-are one update cycle, columns and rows together; ``last`` is passed along. Beat b of every cycle uses word b of the
-generators' memories, and every generator of a beat draws BL words, whatever mask and probability. A beat takes BL cycles.
+2**probability_bits`` with the lines' signs; ``o``: the same beats, every element a train, slot s in bit s. Beats up to one
+with ``end`` are one update cycle, columns and rows together; ``last`` is passed along. ``desired_bl`` and ``base`` hold for a
+cycle: its beat b uses word ``base + b`` of the generators' memories, and every generator of a beat draws BL words, whatever
+mask and probability. Arrays have words of their own, and a cycle has at least ``fewest_beats``. A beat takes BL cycles.
 
 ``access`` reads and writes states between update cycles, ``answer`` gives the states read. An access that waits at the
 end of a cycle goes before the next cycle. A written state of 0 is stored as 1, so no generator locks up; before the
@@ -20,7 +21,7 @@ with the last slot.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, enum
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -32,14 +33,15 @@ from hdl.block import Block, Parameters
 from hdl.periphery.lfsr import LfsrParameters, next_state
 from hdl.shapes import Segments, beat, index_for, record, stream_of, width_for
 
-#: With so few beats a state is read in the cycle in which it is written.
+#: With so few beats in a cycle a state is read in the cycle in which it is written.
 BEATS_IN_FLIGHT = 2
 
 
 class PulseGeneratorParameters(Parameters):
     lanes: int = Field(8, ge=1, le=64, description="lines per beat")
-    beats: int = Field(4, ge=1, le=65536, description="beats of an update cycle, columns and rows together")
-    desired_bl: int = Field(10, ge=1, le=63, description="BL, slots of a train")
+    beats: int = Field(4, ge=1, le=65536, description="beats whose states are kept: update cycles of all arrays")
+    fewest_beats: int = Field(4, ge=1, le=65536, description="beats of the shortest update cycle")
+    desired_bl: int = Field(10, ge=1, le=63, description="largest BL, slots of a train")
     probability_bits: int = Field(24, ge=2, le=WORD_BITS, description="fraction bits of a probability, 1.0 included")
     generator_width: int = Field(64, description="bits of a generator's state: 32, 48 or 64")
     generator_sharing: int = Field(1, ge=1, le=WORD_BITS, description="neighbouring lanes that share a generator")
@@ -53,6 +55,8 @@ class PulseGeneratorParameters(Parameters):
             raise ValueError(
                 f"generator_sharing = {self.generator_sharing}: must divide lanes = {self.lanes}; accepted: {divisors}"
             )
+        if self.fewest_beats > self.beats:
+            raise ValueError(f"fewest_beats = {self.fewest_beats}: accepted: at most beats = {self.beats}")
         return self
 
     @property
@@ -69,6 +73,7 @@ class PulseGeneratorParameters(Parameters):
         return cls(
             lanes=lanes,
             beats=columns.beats + rows.beats,
+            fewest_beats=columns.beats + rows.beats,
             desired_bl=update.desired_bl,
             probability_bits=update.probability_bits,
             generator_width=stage.generator_width,
@@ -88,13 +93,14 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
     def __init__(self, parameters: PulseGeneratorParameters) -> None:
         lanes, width = parameters.lanes, parameters.generator_width
         side = {"negative": lanes} | ({"sideband": parameters.sideband_bits} if parameters.sideband_bits else {})
+        cycle = {"desired_bl": width_for(parameters.desired_bl), "base": width_for(parameters.beats - 1)}
         request = record(
             beat=width_for(parameters.beats - 1), generator=width_for(parameters.generators - 1), write=1, state=width
         )
         super().__init__(
             parameters,
             {
-                "i": In(stream_of(beat(parameters.probability_bits + 1, lanes, **side))),
+                "i": In(stream_of(beat(parameters.probability_bits + 1, lanes, **side, end=1, **cycle))),
                 "o": Out(stream_of(beat(parameters.desired_bl, lanes, **side))),
                 "access": In(stream_of(request)),
                 "answer": Out(stream_of(record(state=width))),
@@ -103,7 +109,7 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
 
     @property
     def latency(self) -> int:
-        """Fetch, the first draw, and a comparison per slot."""
+        """Fetch, the first draw, and a comparison per slot of the longest train."""
         return 2 + self.parameters.desired_bl
 
     @property
@@ -113,18 +119,21 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self.parameters
-        counter = Signal(index_for(p.beats))
+        between = Signal(init=1)  # no update cycle is under way
+        following, address = Signal(index_for(p.beats)), Signal(index_for(p.beats))
         fetched, drawing = Signal(), Signal()
         beat_in_fetch = Signal(self.i.payload.shape())
         beat_in_draw = Signal(self.i.payload.shape())
-        number_in_fetch, number_in_draw = Signal.like(counter), Signal.like(counter)
+        number_in_fetch, number_in_draw = Signal.like(address), Signal.like(address)
         slot = Signal(index_for(p.desired_bl))
 
         # Flow: `advance` moves the trains, `load` takes a beat from fetch to draw, `take` a new one to fetch.
         advance, load, take, finish, hold = Signal(), Signal(), Signal(), Signal(), Signal()
+        last_slot = slot == beat_in_draw.desired_bl - 1 if p.desired_bl > 1 else Const(1)
         m.d.comb += [
+            address.eq(Mux(between, self.i.payload.base, following)),
             advance.eq(~self.o.valid | self.o.ready),
-            finish.eq(advance & drawing & (slot == p.desired_bl - 1)),
+            finish.eq(advance & drawing & last_slot),
             load.eq(fetched & (finish | (advance & ~drawing))),
             self.i.ready.eq((~fetched | load) & ~hold),
             take.eq(self.i.valid & self.i.ready),
@@ -133,8 +142,9 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
             m.d.sync += [
                 fetched.eq(1),
                 beat_in_fetch.eq(self.i.payload),
-                number_in_fetch.eq(counter),
-                counter.eq(Mux(counter == p.beats - 1, 0, counter + 1)),
+                number_in_fetch.eq(address),
+                following.eq(address + 1),
+                between.eq(self.i.payload.end),
             ]
         with m.Elif(load):
             m.d.sync += fetched.eq(0)
@@ -145,19 +155,20 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
         with m.Elif(advance & drawing):
             m.d.sync += slot.eq(slot + 1)
 
-        request, serve, read_states = self._accesses(m, counter == 0, ~fetched & ~drawing, hold)
+        request, serve, read_states = self._accesses(m, between, ~fetched & ~drawing, hold)
         words = []
         for generator in range(p.generators):
             memory = Memory(shape=p.generator_width, depth=max(2, p.beats), init=[1] * p.beats)
             m.submodules[f"states_{generator}"] = memory
             write = memory.write_port()
-            read = memory.read_port(transparent_for=[write] if p.beats <= BEATS_IN_FLIGHT else [])
+            read = memory.read_port(transparent_for=[write] if p.fewest_beats <= BEATS_IN_FLIGHT else [])
             state = Signal(p.generator_width, name=f"state_{generator}")
             # The only beat of a cycle may leave draw while its next one, read before that, enters.
-            fresh = Mux(drawing, state, read.data) if p.beats == 1 else read.data
+            again = drawing & (number_in_draw == number_in_fetch)
+            fresh = Mux(again, state, read.data) if p.fewest_beats == 1 else read.data
             m.d.comb += [
                 read.en.eq(take | serve),
-                read.addr.eq(Mux(serve, request.beat, counter)),
+                read.addr.eq(Mux(serve, request.beat, address)),
                 read_states[generator].eq(read.data),
                 write.en.eq(finish | (serve & request.write & (request.generator == generator))),
                 write.addr.eq(Mux(serve, request.beat, number_in_draw)),
@@ -174,7 +185,8 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
             for lane in range(p.lanes):
                 fires = self._line_word(words, lane)[WORD_BITS - p.probability_bits :] < beat_in_draw.elements[lane]
                 train = self.o.payload.elements[lane]
-                m.d.sync += train.eq(Cat(train, fires)[1:])
+                for place in range(p.desired_bl):
+                    m.d.sync += train[place].eq(Mux(slot == place, fires, train[place] & (slot != 0)))
             for name, _ in self.o.payload.shape():
                 if name != "elements":
                     m.d.sync += getattr(self.o.payload, name).eq(getattr(beat_in_draw, name))

@@ -25,6 +25,7 @@ from emulator.config import Config
 from emulator.fixed import Integers
 from emulator.machine import State
 from emulator.network.network import GoldenMachine
+from hdl.network.array_lines import ArrayLines
 from hdl.network.tile_parameters import TileParameters
 from sim.analog_array import AnalogArray, serve_pulses, serve_reads
 from sim.hardware_tile import HardwareTile
@@ -84,7 +85,7 @@ async def training(dut: SimHandleBase) -> None:
             array = AnalogArray(
                 stage.tile.crossbar,
                 parameters.lanes,
-                backward_segments=parameters.column_segments * parameters.column_copies,
+                backward_segments=ArrayLines.of(stage.stage, parameters.lanes).physical_columns.lengths,
                 seed=plan.seed,
             )
             tile.attach(array)

@@ -1,4 +1,4 @@
-"""`tile`: commands to a tile with the golden crossbar behind its port, and everything that passes on all streams."""
+"""`tile`: settings and commands to a tile with golden crossbars behind its port, and all that passes on all streams."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from emulator.network.tile import Errors, Tile
 from emulator.periphery.lfsr import Words
 from emulator.periphery.replicate import replicate
 from emulator.periphery.update_management import PulseGain, probability_words
+from hdl.network.array_lines import ArrayLines
 from hdl.network.tile import Operation
 from hdl.network.tile_parameters import TileParameters
+from hdl.network.tile_settings import TileSettings
 from hdl.shapes import Segments
 from sim.payload import Values
 from sim.transactions.base import Transactions, beats, draw
@@ -38,7 +40,8 @@ class Command:
 class _Port:
     """A golden crossbar's calls, as the words of the tile's three streams to the array."""
 
-    parameters: TileParameters
+    lines: ArrayLines
+    probability_bits: int
     fill: np.random.Generator
     drive: list[Values] = field(default_factory=list)
     sense: list[Values] = field(default_factory=list)
@@ -61,7 +64,7 @@ class _Port:
             return pulse(rows, columns)
 
         vars(crossbar).update(read_forward=read_forward, read_backward=read_backward, pulse=noted_pulse)
-        pulses, bits = tile._pulses, self.parameters.probability_bits
+        pulses, bits = tile._pulses, self.probability_bits
 
         def noted_pulses(vectors: Integers, gain: PulseGain, copies: int, states: Words) -> tuple[PulseTrains, Words]:
             trains, states = pulses(vectors, gain, copies, states)
@@ -71,29 +74,27 @@ class _Port:
 
         vars(tile).update(_pulses=noted_pulses)
 
-    def _segments(self, side: int) -> tuple[int, ...]:
-        p = self.parameters
-        return p.column_segments * p.column_copies if side == COLUMNS else (p.rows,) * p.row_copies
+    def _segments(self, side: int) -> Segments:
+        return self.lines.physical_columns if side == COLUMNS else self.lines.physical_rows
 
     def _noted(self, codes: Integers, side: int, sensed: Integers, saturated: Flags) -> tuple[Integers, Flags]:
-        p = self.parameters
+        driven_segments = self._segments(side)
+        answer_segments = self._segments(ROWS if side == COLUMNS else COLUMNS)
+        lanes = driven_segments.lanes
         for driven, answer, flags in zip(codes, sensed, saturated, strict=False):
-            self.drive += beats(driven, p.lanes, segments=self._segments(side), side=side)
-            answer_segments = self._segments(ROWS if side == COLUMNS else COLUMNS)
-            words = beats(answer, p.lanes, segments=answer_segments, fill=self.fill, fill_bits=1)
-            masks = _bit_beats(flags, Segments(answer_segments, p.lanes))
-            for word, mask in zip(words, masks, strict=True):
-                idle = int(self.fill.integers(0, 1 << p.lanes, dtype=np.uint64)) & ~int(word["mask"])
+            self.drive += beats(driven, lanes, segments=driven_segments.lengths, side=side)
+            words = beats(answer, lanes, segments=answer_segments.lengths, fill=self.fill, fill_bits=1)
+            for word, mask in zip(words, _bit_beats(flags, answer_segments), strict=True):
+                idle = int(self.fill.integers(0, 1 << lanes, dtype=np.uint64)) & ~int(word["mask"])
                 self.sense.append({**word, "saturated": mask | idle})
         return sensed, saturated
 
     def _note_trains(self, side: int, trains: PulseTrains) -> None:
-        p = self.parameters
         segments = self._segments(side)
         slots = 1 << np.arange(trains.pulses.shape[1], dtype=np.int64)
         for pulses, negative in zip(trains.pulses, trains.negative, strict=True):
-            words = beats(slots @ pulses, p.lanes, segments=segments, side=side)
-            masks = _bit_beats(negative, Segments(segments, p.lanes))
+            words = beats(slots @ pulses, segments.lanes, segments=segments.lengths, side=side)
+            masks = _bit_beats(negative, segments)
             self.pulse += [{**word, "negative": mask} for word, mask in zip(words, masks, strict=True)]
 
 
@@ -106,72 +107,131 @@ def _bit_beats(bits: Flags, segments: Segments) -> list[int]:
 
 
 @dataclass(frozen=True)
+class ArrayOnTile:
+    """An array, and what a tile has to know of it."""
+
+    stage: Stage
+    lines: ArrayLines
+    settings: TileSettings
+
+    @classmethod
+    def of(cls, stage: Stage, parameters: TileParameters) -> ArrayOnTile:
+        """The only array of a tile."""
+        return cls(stage, ArrayLines.of(stage, parameters.lanes), TileSettings.of(stage, parameters, 0))
+
+
+@dataclass(frozen=True)
 class Session:
-    """A tile's parameters, what passes on all of its streams, and the golden tile as the commands left it."""
+    """A tile's parameters, how the lines of its arrays lie, what passes on all of its streams, and the golden tiles as the
+    commands left them."""
 
     parameters: TileParameters
+    lines: tuple[ArrayLines, ...]
     transactions: Transactions
-    tile: Tile
+    tiles: tuple[Tile, ...]
+
+    @property
+    def tile(self) -> Tile:
+        """Of the only array."""
+        (tile,) = self.tiles
+        return tile
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Commands to one array, by its place among the stages. Before the first one its settings are sent."""
+
+    stage: int
+    commands: Sequence[Command]
 
 
 def session(stage: Stage, seed: int, lanes: int, commands: Sequence[Command]) -> Session:
     """What passes on all streams of a tile of ``stage`` when it is loaded with the initial states of its pulse generators,
     carries out the commands, and the states are read back."""
-    parameters = TileParameters.of(stage, lanes)
-    tile = Tile(stage, seed)
+    return network_session([stage], seed, lanes, [Turn(0, commands)])
+
+
+def network_session(
+    stages: Sequence[Stage],
+    seed: int,
+    lanes: int,
+    turns: Sequence[Turn],
+    parameters: TileParameters | None = None,
+) -> Session:
+    """As ``session``, for one tile that serves all ``stages`` in turn; ``parameters``: of more than these need."""
+    parameters = parameters or TileParameters.of_stages(stages, lanes)
+    arrays = [
+        ArrayOnTile(stage, ArrayLines.of(stage, lanes), settings)
+        for stage, settings in zip(stages, TileSettings.of_stages(stages, parameters), strict=True)
+    ]
+    tiles = [Tile(stage, seed) for stage in stages]
     fill = np.random.default_rng(seed)
-    port = _Port(parameters, fill)
-    port.listen(tile)
-    load_states = accesses(parameters, tile.column_pulse, tile.row_pulse, write=True)
-    inputs: dict[str, list[Values]] = {"command": [], "x": [], "delta": []}
-    outputs: dict[str, list[Values]] = {"y": [], "z": [], "report": []}
-    for command in commands:
-        _carry_out(tile, parameters, command, fill, inputs, outputs)
-    read_states = accesses(parameters, tile.column_pulse, tile.row_pulse, write=False)
+    ports = [_Port(array.lines, parameters.probability_bits, fill) for array in arrays]
+    for tile, port in zip(tiles, ports, strict=True):
+        port.listen(tile)
+
+    def all_accesses(write: bool) -> list[Values]:
+        pairs = zip(arrays, tiles, strict=True)
+        return [word for array, t in pairs for word in accesses(array, t.column_pulse, t.row_pulse, write=write)]
+
+    load_states = all_accesses(write=True)
+    phases = []
+    for turn in turns:
+        inputs: dict[str, list[Values]] = {"command": [], "x": [], "delta": []}
+        outputs: dict[str, list[Values]] = {"y": [], "z": [], "report": []}
+        array, tile, port = arrays[turn.stage], tiles[turn.stage], ports[turn.stage]
+        port.drive, port.sense, port.pulse = [], [], []
+        for command in turn.commands:
+            _carry_out(array, tile, command, fill, inputs, outputs)
+        phases += [
+            Transactions({"settings": [array.settings.word()]}, {}),
+            Transactions({**inputs, "sense": port.sense}, {**outputs, "drive": port.drive, "pulse": port.pulse}),
+        ]
+    read_states = all_accesses(write=False)
     nothing: list[Values] = []
     transactions = Transactions(
-        {**dict.fromkeys(("command", "x", "delta", "sense"), nothing), "access": load_states},
+        {**dict.fromkeys(("settings", "command", "x", "delta", "sense"), nothing), "access": load_states},
         dict.fromkeys(("y", "z", "report", "drive", "pulse", "answer"), nothing),
         then=(
-            Transactions({**inputs, "sense": port.sense}, {**outputs, "drive": port.drive, "pulse": port.pulse}),
+            *phases,
             Transactions(
                 {"access": [{**word, "state": 1} for word in read_states]},
                 {"answer": [{"state": word["state"]} for word in read_states]},
             ),
         ),
     )
-    return Session(parameters, transactions, tile)
+    return Session(parameters, tuple(array.lines for array in arrays), transactions, tuple(tiles))
 
 
-def command_words(parameters: TileParameters, command: Command, fill: np.random.Generator) -> dict[str, list[Values]]:
+def command_words(array: ArrayOnTile, command: Command, fill: np.random.Generator) -> dict[str, list[Values]]:
     """What a tile is told by the streams ``command``, ``x`` and ``delta``. Disabled lanes hold random words."""
-    p = parameters
+    columns, lanes = array.lines.columns.lengths, array.lines.columns.lanes
     words: dict[str, list[Values]] = {"command": [{"operation": command.operation.value, "exponent": command.exponent}]}
     if command.operation is not Operation.BACKWARD:
-        bits = p.activation_bits - 1
-        words["x"] = beats(command.x, p.lanes, segments=p.column_segments, fill=fill, fill_bits=bits)
+        bits = array.stage.activation_bits - 1
+        words["x"] = beats(command.x, lanes, segments=columns, fill=fill, fill_bits=bits)
     if command.operation is not Operation.FORWARD:
-        words["delta"] = beats(command.delta, p.lanes, fill=fill, fill_bits=p.error_bits - 1)
+        words["delta"] = beats(command.delta, lanes, fill=fill, fill_bits=array.stage.error_bits - 1)
     return words
 
 
 def _carry_out(
+    array: ArrayOnTile,
     tile: Tile,
-    parameters: TileParameters,
     command: Command,
     fill: np.random.Generator,
     inputs: dict[str, list[Values]],
     outputs: dict[str, list[Values]],
 ) -> None:
-    p = parameters
-    for port, words in command_words(p, command, fill).items():
+    columns, lanes = array.lines.columns.lengths, array.lines.columns.lanes
+    for port, words in command_words(array, command, fill).items():
         inputs[port] += words
     x, errors = np.array([command.x]), Errors(np.array([command.delta]), command.exponent)
     before = dict(tile.counters)
     if command.operation is Operation.FORWARD:
-        outputs["y"] += beats(tile.forward(x)[0], p.lanes)
+        outputs["y"] += beats(tile.forward(x)[0], lanes)
     elif command.operation is Operation.BACKWARD:
-        outputs["z"] += beats(tile.backward(errors)[0][0], p.lanes, segments=p.column_segments)
+        outputs["z"] += beats(tile.backward(errors)[0][0], lanes, segments=columns)
     else:
         tile.update(x, errors)
         outputs["report"].append({"repeats": 0, "saturations": 0})
@@ -183,20 +243,15 @@ def _carry_out(
     outputs["report"].append({"repeats": repeats, "saturations": saturations})
 
 
-def accesses(parameters: TileParameters, columns: Words, rows: Words, *, write: bool) -> list[Values]:
+def accesses(array: ArrayOnTile, columns: Words, rows: Words, *, write: bool) -> list[Values]:
     """One access for every pulse generator, with its state: those of the columns, then those of the rows."""
-    p = parameters
+    sharing, lines = array.stage.array.update.generator_sharing, array.lines
     words: list[Values] = []
-    first = 0
-    for segments, states in (
-        (Segments(p.column_segments * p.column_copies, p.lanes), columns),
-        (Segments((p.rows,) * p.row_copies, p.lanes), rows),
-    ):
-        places = list(segments.places())[:: p.generator_sharing]
+    first = array.settings.pulse_base
+    for segments, states in ((lines.physical_columns, columns), (lines.physical_rows, rows)):
+        places = list(segments.places())[::sharing]
         for (number, lane), state in zip(places, states.tolist(), strict=True):
-            words.append(
-                {"beat": first + number, "generator": lane // p.generator_sharing, "write": int(write), "state": state}
-            )
+            words.append({"beat": first + number, "generator": lane // sharing, "write": int(write), "state": state})
         first += segments.beats
     return words
 

@@ -123,9 +123,24 @@ def test_a_fault_spoils_the_layers_around_it() -> None:
         assert (golden.state()[f"{layer}.weights"] != trained.state[f"{layer}.weights"]).any()
 
 
+#: Faults that show only with several arrays, or with commands of one kind behind those of another at once; a layer has
+#: one array, and asks for one kind at a time. tests/hdl/network/test_tile.py catches them.
+UNSEEN = {
+    "settings are taken at any time",
+    "settings are taken while a read is given out",
+    "a read begins before the pulses are sent",
+    "a report is lost behind another",
+}
+SEEN = [fault for fault in FAULTS if fault.file == TILE and fault.description not in UNSEEN]
+
+
+def test_unseen_faults_are_listed() -> None:
+    assert {fault.description for fault in FAULTS if fault.file == TILE} > UNSEEN
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("fault", [f for f in FAULTS if f.file == TILE], ids=lambda fault: fault.description)
+@pytest.mark.parametrize("fault", SEEN, ids=lambda fault: fault.description)
 def test_every_fault_of_the_tile_is_caught(fault: Fault) -> None:
     config = load("tiny", STRAINED)
     images, labels = digits(config, 20)
@@ -138,7 +153,7 @@ def test_every_fault_of_the_tile_is_caught(fault: Fault) -> None:
 @pytest.mark.parametrize(
     ("right", "wrong", "message"),
     [
-        ("m.d.comb += self.report.valid.eq(1)", "m.d.comb += self.report.valid.eq(0)", "W3: hung"),
+        ("self.report.valid.eq(going.reporting)", "self.report.valid.eq(0)", "W3: hung"),
         (
             "self.drive.payload.side.eq(blocks.converter.o.payload.sideband)",
             "self.drive.payload.side.eq(~blocks.converter.o.payload.sideband)",

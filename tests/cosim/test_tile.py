@@ -34,11 +34,10 @@ def train_in_hardware(config: Config, layer: int, lanes: int, commands: list[Com
     """Run one array's commands on its RTL tile; asserts equality and returns the number of words compared."""
     stage = config.stages[layer]
     done = session(stage, config.seed, lanes, commands)
-    p = done.parameters
     array = AnalogArray(
-        GoldenTile(stage, config.seed).crossbar, lanes, backward_segments=p.column_segments * p.column_copies
+        GoldenTile(stage, config.seed).crossbar, lanes, backward_segments=done.lines[0].physical_columns.lengths
     )
-    report = run_verilator(Design.of(Tile(p)), without_port(done.transactions), stall=stall, array=array)
+    report = run_verilator(Design.of(Tile(done.parameters)), without_port(done.transactions), stall=stall, array=array)
     assert report.array is not None
     golden, seen = done.tile.crossbar, report.array.crossbar
     np.testing.assert_array_equal(seen.weights, golden.weights)

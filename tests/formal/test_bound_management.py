@@ -7,25 +7,29 @@ from amaranth.hdl import Module, Signal
 
 from hdl.block import Block
 from hdl.periphery.bound_management import BoundManagement, BoundManagementParameters
+from hdl.shapes import width_for
 from sim.formal import Harness, bounded
 from sim.mutation import Fault, faulty_module
 
 
 class RepeatsHarness(Harness):
-    """Any saturations. ``row`` counts the repeats since the last accepted read."""
+    """Any saturations, with any limit that is the same for all. ``row`` counts the repeats since the last accepted read."""
 
     def __init__(self, block: Block) -> None:
         self.block = block
 
     def build(self, m: Module) -> None:
         m.submodules.block = block = self.block
-        limit = block.parameters.limit
+        largest = block.parameters.limit
+        limit = self.constant(width_for(largest), "limit")
+        self.suppose(limit <= largest)
         m.d.comb += [
+            block.i.payload.limit.eq(limit),
             block.i.payload.saturated.eq(self.free(1, "saturated")),
             block.i.valid.eq(self.free(1, "i_valid")),
             block.o.ready.eq(self.free(1, "o_ready")),
         ]
-        row = Signal(range(limit + 2))
+        row = Signal(range(largest + 2))
         result = block.o.payload
         self.watch(result.repeat, 1, "repeat")
         self.watch(row, len(row), "row")
@@ -55,7 +59,7 @@ def test_ends(limit: int) -> None:
 
 def test_fails_at_the_limit() -> None:
     fault = Fault(
-        "hdl/periphery/bound_management.py", "halvings < self.parameters", "halvings <= self.parameters", "off by one"
+        "hdl/periphery/bound_management.py", "halvings < self.i.payload", "halvings <= self.i.payload", "off by one"
     )
     with faulty_module(fault) as module:
         block = module.BoundManagement(module.BoundManagementParameters(limit=2))

@@ -76,14 +76,23 @@ CASES = [
     ),
     Case(
         "noise_management",
-        {"magnitude_bits": 2, "dac_fraction": 1, "mode": "power_of_two"},
+        {"magnitude_bits": 2, "dac_fraction": 1, "modes": ("power_of_two",)},
         (ADVANCE, "with m.If(1):\n"),
     ),
     Case(
+        "noise_management",
+        {"magnitude_bits": 1, "dac_fraction": 1, "radix": 16, "modes": ("power_of_two", "exact")},
+        ("Mux(exact, divider.o.valid, busy)", "Mux(exact, divider.o.valid, 1)"),
+    ),
+    Case(
         "pulse_generator",
-        {"lanes": 1, "beats": 1, "desired_bl": 2, "probability_bits": 2, "generator_width": 32},
+        {"lanes": 1, "beats": 1, "fewest_beats": 1, "desired_bl": 2, "probability_bits": 2, "generator_width": 32},
         ("self.i.ready.eq((~fetched | load) & ~hold)", "self.i.ready.eq(~hold)"),
-        Contract({"o": Flow(), "answer": Flow({"access": lambda request: ~request.write})}, drain=12),
+        Contract(
+            {"o": Flow(), "answer": Flow({"access": lambda request: ~request.write})},
+            drain=12,
+            legal={"i": lambda beat: (beat.desired_bl != 0) & (beat.desired_bl <= 2) & (beat.base == 0) & beat.end},
+        ),
     ),
     Case(
         "scaler",
@@ -109,12 +118,12 @@ CASES = [
     ),
     Case(
         "update_management",
-        {"x_magnitude_bits": 2, "delta_magnitude_bits": 2, "mode": "power_of_two"},
+        {"x_magnitude_bits": 2, "delta_magnitude_bits": 2, "modes": ("power_of_two",)},
         (ADVANCE, "with m.If(1):\n"),
     ),
     Case(
         "update_management",
-        {"x_magnitude_bits": 1, "delta_magnitude_bits": 1, "mode": "exact", "radix": 4},
+        {"x_magnitude_bits": 1, "delta_magnitude_bits": 1, "modes": ("exact",), "radix": 4},
         ("self.i.ready.eq(~busy)", "self.i.ready.eq(1)"),
         Contract({"o": Flow(capacity=1)}),
         slow=True,
@@ -136,13 +145,15 @@ CASES = [
     ),
     Case(
         "average",
-        {"lanes": 1, "magnitude_bits": 2, "beats": 1, "copies": 2, "replication": 2},
+        {"lanes": 1, "magnitude_bits": 2, "fewest_beats": 1, "beats": 1, "copies": 2, "replications": (2,)},
         ("totals.valid.eq(valid[-1] & complete[-1])", "totals.valid.eq(valid[-1])"),
-        Contract({"o": Flow(price=2, capacity=6)}),
+        Contract(
+            {"o": Flow(price=2, capacity=6)}, legal={"i": lambda beat: (beat.beats == 1) & (beat.copies == 2)}
+        ),
     ),
     Case(
         "average",
-        {"lanes": 1, "magnitude_bits": 2, "beats": 1, "copies": 1, "replication": 1},
+        {"lanes": 1, "magnitude_bits": 2, "fewest_beats": 1, "beats": 1, "copies": 1, "replications": (1,)},
         ("advance, _ = pipeline(m, self.i, totals, 1)", "advance = pipeline(m, self.i, totals, 1)[0] | self.i.valid"),
     ),
     Case(
@@ -160,11 +171,11 @@ CASES = [
     Case(
         "replicate",
         {"lanes": 1, "magnitude_bits": 1, "beats": 1, "copies": 2},
-        ("self.again.ready.eq(~fetched & ~self.o.valid)", "self.again.ready.eq(1)"),
+        ("self.again.ready.eq(sent & ~fetched & ~self.o.valid)", "self.again.ready.eq(1)"),
         Contract(
-            {"o": Flow({"i": lambda _beat: 2, "again": lambda word: 2 * word.repeat}, capacity=2)},
+            {"o": Flow({"i": lambda _beat: 2, "again": lambda word: 2 * word.repeat}, capacity=4)},
             drain=7,
-            legal={"i": lambda beat: beat.last},
+            legal={"i": lambda beat: beat.last & (beat.copies == 2)},
         ),
     ),
     Case(
@@ -186,8 +197,8 @@ ELSEWHERE = {"tile"}
 
 def label(case: Case) -> str:
     """Block, and the parameter in which its cases differ."""
-    differing = [str(case.parameters[name]) for name in ("mode", "kind", "copies") if name in case.parameters]
-    return "-".join([case.block, *differing])
+    differing = [case.parameters[name] for name in ("modes", "kind", "copies") if name in case.parameters]
+    return "-".join([case.block, *("-".join(each) if isinstance(each, tuple) else str(each) for each in differing)])
 
 
 def parameters(cases: list[Case]) -> list[ParameterSet]:

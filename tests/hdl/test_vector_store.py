@@ -26,3 +26,17 @@ def test_keeps_or_forgets(depth: int, stall: float) -> None:
         outputs += beats(vector, lanes) if keep else []
     store = VectorStore(beat(signed(8), lanes), depth)
     run(store, Transactions({"i": inputs, "send": decisions}, {"o": outputs}), stall=stall)
+
+
+def test_takes_a_vector_while_it_sends_one() -> None:
+    """Beats go out without gaps, ``latency`` after the word of ``send``; meanwhile two more vectors come in."""
+    lanes, count, vectors = 2, 6, 4
+    words = beats(list(range(count * lanes)), lanes)
+    store = VectorStore(beat(signed(8), lanes), count)
+    outcome = run(store, Transactions({"i": words * vectors, "send": [{"keep": 1}] * vectors}, {"o": words * vectors}))
+    taken, given, sent = outcome.cycles["i"], outcome.cycles["o"], outcome.cycles["send"]
+    for vector in range(vectors):
+        own = slice(vector * count, (vector + 1) * count)
+        assert given[own] == list(range(given[own.start], given[own.start] + count))
+    assert given[0] == sent[0] + store.latency
+    assert taken[count : 2 * count] == list(range(sent[0] + 1, sent[0] + 1 + count))

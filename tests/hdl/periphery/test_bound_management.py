@@ -30,7 +30,7 @@ def test_a_read_that_always_saturates_is_accepted_at_the_limit(limit: int) -> No
     reads = 3
     one_read = [{"repeat": 1, "halvings": count} for count in range(1, limit + 1)] + [{"repeat": 0, "halvings": limit}]
     block = BoundManagement(BoundManagementParameters(limit=limit))
-    run(block, Transactions({"i": [{"saturated": 1}] * (limit + 1) * reads}, {"o": one_read * reads}))
+    run(block, Transactions({"i": [{"saturated": 1, "limit": limit}] * (limit + 1) * reads}, {"o": one_read * reads}))
 
 
 @pytest.mark.parametrize("cycles", (1, 2, 5, 11))
@@ -38,7 +38,8 @@ def test_reset_in_mid_read(cycles: int) -> None:
     """After some halvings a reset forgets them."""
     block = BoundManagement(BoundManagementParameters(limit=12))
     saturated = Transactions(
-        {"i": [{"saturated": 1}, {"saturated": 0}]}, {"o": [{"repeat": 1, "halvings": 1}, {"repeat": 0, "halvings": 1}]}
+        {"i": [{"saturated": 1, "limit": 12}, {"saturated": 0, "limit": 12}]},
+        {"o": [{"repeat": 1, "halvings": 1}, {"repeat": 0, "halvings": 1}]},
     )
     run(block, saturated, reset_after=cycles)
 

@@ -17,20 +17,30 @@ STALLS = (0.0, 0.4)
 
 
 def check(stall: float = 0.0, cycles: int = 3, reset_after: int | None = None, **parameters: Any) -> None:
-    """Trains of several update cycles and all states after them; without stalls latency and throughput as stated."""
-    block = PulseGenerator(PulseGeneratorParameters(**parameters))
+    """Trains of several update cycles and all states after them; without stalls latency and throughput as stated. Of one
+    array, unless ``fewest_beats`` leaves room for others."""
+    block = PulseGenerator(PulseGeneratorParameters(**{"fewest_beats": parameters["beats"], **parameters}))
     work = transactions_of(block, np.random.default_rng(block.parameters.lanes), cycles)
     outcome = run(block, work, stall=stall, reset_after=reset_after)
     assert len(outcome.words["answer"]) == block.parameters.beats * block.parameters.generators
     if not stall:
         first = len(work.then[0].inputs["i"])
+        slots = [word["desired_bl"] for word in work.then[0].inputs["i"]]
         taken, given = outcome.cycles["i"][:first], outcome.cycles["o"][:first]
         # Fetch and draw each hold a beat, so the second one waits only for the first one's way to draw.
-        periods = np.diff(given)
-        assert set(periods.tolist()) <= {block.cycles_per_beat}
-        assert given[0] - taken[0] == block.latency
+        assert np.diff(given).tolist() == slots[1:]
+        assert given[0] - taken[0] == block.latency - block.parameters.desired_bl + slots[0]
+        assert block.cycles_per_beat == block.parameters.desired_bl == max(slots)
         if block.parameters.desired_bl == 1:
             assert taken == list(range(taken[0], taken[0] + first))
+
+
+@pytest.mark.parametrize("stall", STALLS)
+@pytest.mark.parametrize("fewest", (1, 2, 3, 4))
+@pytest.mark.parametrize("slots", (1, 2, 10))
+def test_arrays_of_all_kinds_in_one(slots: int, fewest: int, stall: float) -> None:
+    """BL, place in the memory and number of beats differ from cycle to cycle."""
+    check(stall, cycles=24, lanes=2, beats=17, fewest_beats=fewest, desired_bl=slots)
 
 
 @pytest.mark.parametrize("stall", STALLS)
@@ -70,20 +80,22 @@ def test_probability_bits(bits: int) -> None:
 
 @pytest.mark.parametrize("bits", (2, 24))
 def test_zero_never_fires_and_one_always_does(bits: int) -> None:
-    block = PulseGenerator(PulseGeneratorParameters(lanes=4, beats=1, desired_bl=20, probability_bits=bits))
+    block = PulseGenerator(
+        PulseGeneratorParameters(lanes=4, beats=1, fewest_beats=1, desired_bl=20, probability_bits=bits)
+    )
     common = {"mask": 15, "last": 1, "negative": 5}
     rows = [[0, 1 << bits, 1 << bits, 0], [1 << bits, 0, 0, 1 << bits]] * 8
     run(
         block,
         Transactions(
-            {"i": [{"elements": row, **common} for row in rows], "access": []},
+            {"i": [{"elements": row, **common, "end": 1, "desired_bl": 20, "base": 0} for row in rows], "access": []},
             {"o": [{"elements": [(1 << 20) - 1 if p else 0 for p in row], **common} for row in rows], "answer": []},
         ),
     )
 
 
 def test_states_are_one_before_they_are_loaded() -> None:
-    block = PulseGenerator(PulseGeneratorParameters(lanes=2, beats=3))
+    block = PulseGenerator(PulseGeneratorParameters(lanes=2, beats=3, fewest_beats=3))
     reads = [{"beat": b, "generator": g, "write": 0, "state": 0} for b in range(3) for g in range(2)]
     run(block, Transactions({"i": [], "access": reads}, {"o": [], "answer": [{"state": 1}] * 6}), stall=0.3)
 
@@ -105,3 +117,8 @@ def test_sharing_must_divide_the_lanes() -> None:
 def test_other_generator_widths_are_refused() -> None:
     with pytest.raises(ValidationError, match="32, 48 or 64"):
         PulseGeneratorParameters(generator_width=40)
+
+
+def test_cycles_longer_than_the_memory_are_refused() -> None:
+    with pytest.raises(ValidationError, match="fewest_beats = 4: accepted: at most beats = 3"):
+        PulseGeneratorParameters(beats=3)

@@ -18,23 +18,31 @@ def replicate(lanes: int, beats: int, copies: int, bits: int = 15) -> Replicate:
 
 
 def assert_timing(block: Replicate, work: Transactions, outcome: Outcome) -> None:
-    """Beats of a vector come in without gaps, and go out without gaps, ``latency`` after the last or after a repeat."""
+    """Beats of a vector come in without gaps, as soon as one of the two before it is ended; and go out without gaps,
+    ``latency`` after the last came in, or after the word of ``again`` that repeats it or ends the one before."""
     taken, given, decided = (iter(outcome.cycles[port]) for port in ("i", "o", "again"))
     beats, words = iter(work.inputs["i"]), iter(work.outputs["o"])
-    repeat = {"repeat": 0}
+    ended = [-1, -1]  # when the vectors before were
+    repeat, start = {"repeat": 0}, -1
+    last_arrival = -1
     for decision in work.inputs["again"]:
         if not repeat["repeat"]:
             arrivals = [next(taken)]
             while not next(beats)["last"]:
                 arrivals.append(next(taken))
-            start = arrivals[-1]
-            assert arrivals == list(range(arrivals[0], start + 1))
+            first = max(last_arrival, ended[-2]) + 1
+            last_arrival = arrivals[-1]
+            assert arrivals[0] == first or len(ended) == 2
+            assert arrivals == list(range(arrivals[0], last_arrival + 1))
+            start = max(last_arrival, start)
         departures = [next(given)]
         while not next(words)["last"]:
             departures.append(next(given))
         assert departures == list(range(start + block.latency, start + block.latency + len(departures)))
         start, repeat = next(decided), decision
         assert start == departures[-1] + 1
+        if not decision["repeat"]:
+            ended.append(start)
     assert next(given, None) is None
 
 
