@@ -173,7 +173,8 @@ CASES = [
         {"lanes": 1, "magnitude_bits": 1, "beats": 1, "copies": 2},
         ("self.again.ready.eq(sent & ~fetched & ~self.o.valid)", "self.again.ready.eq(1)"),
         Contract(
-            {"o": Flow({"i": lambda _beat: 2, "again": lambda word: 2 * word.repeat}, capacity=4)},
+            # Of two vectors the second one waits for the word that ends the first.
+            {"o": Flow({"i": lambda _beat: 2, "again": lambda word: 2 * word.repeat}, residue=2, capacity=4)},
             drain=7,
             legal={"i": lambda beat: beat.last & (beat.copies == 2)},
         ),
