@@ -125,7 +125,11 @@ CASES = [
         "update_management",
         {"x_magnitude_bits": 1, "delta_magnitude_bits": 1, "modes": ("exact",), "radix": 4},
         ("self.i.ready.eq(~busy)", "self.i.ready.eq(1)"),
-        Contract({"o": Flow(capacity=1)}),
+        Contract(
+            {"o": Flow(capacity=1)},
+            # Constants of an array; their words are as wide as ever, and what becomes of them is not claimed.
+            legal={"i": lambda work: (work.power_mantissa == 1 << 15) & (work.power_shift == 0)},
+        ),
         slow=True,
     ),
     Case(
