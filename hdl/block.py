@@ -42,6 +42,8 @@ class Block(wiring.Component, ABC, Generic[P]):
     """A stream component. Subclasses name their parameters: ``class MaxSearch(Block[MaxSearchParameters])``."""
 
     parameters_class: ClassVar[type[Parameters]]
+    #: Whether it is made for a whole config rather than for parameters of its own.
+    takes_config: ClassVar[bool] = False
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

@@ -1,4 +1,7 @@
-"""All blocks by name. A block is found by being there: a class derived from Block in hdl/periphery or hdl/network."""
+"""All blocks by name. A block is found by being there: a class derived from Block in hdl/periphery, hdl/array or hdl/network.
+
+The network, which is made for a whole config, is not among them: `NETWORK` is its name for commands.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import importlib
 import pkgutil
 import re
 
-from hdl import network, periphery
+from hdl import array, network, periphery
 from hdl.block import Block
 
 
@@ -17,13 +20,17 @@ def block_name(block: type[Block]) -> str:
 
 def _found() -> dict[str, type[Block]]:
     classes = {}
-    for package in (periphery, network):
+    for package in (periphery, array, network):
         for module_info in pkgutil.iter_modules(package.__path__):
             module = importlib.import_module(f"{package.__name__}.{module_info.name}")
             for value in vars(module).values():
-                if isinstance(value, type) and issubclass(value, Block) and value.__module__ == module.__name__:
+                if not isinstance(value, type) or not issubclass(value, Block) or value.takes_config:
+                    continue
+                if value.__module__ == module.__name__:
                     classes[block_name(value)] = value
     return dict(sorted(classes.items()))
 
 
 BLOCKS: dict[str, type[Block]] = _found()
+
+NETWORK = "network"

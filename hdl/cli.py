@@ -16,12 +16,15 @@ from emulator.config.fields import accepted
 from emulator.config.loading import describe_error, parse_value
 from emulator.errors import CrosspointError
 from hdl.block import Block, Parameters
-from hdl.blocks import BLOCKS
+from hdl.blocks import BLOCKS, NETWORK
 from hdl.export import write_export
+from hdl.network.network import Network
+from hdl.network.network_parameters import NetworkParameters
 
 # `report` imports what it needs when it runs.
 
 DEFAULT_LANES = 8
+DEFAULT_CONFIG = "lenet-bl1-um"
 DEFAULT_DEVICE = "ecp5-85k"
 
 parameter_option = click.option(
@@ -59,8 +62,9 @@ def list_blocks() -> None:
 @click.argument("block_name", metavar="BLOCK")
 @parameter_option
 @click.option("--config", "config_source", metavar="NAME|FILE.toml",
-              help="The parameters that a layer of this config needs, instead of the block's defaults.")  # fmt: skip
-@click.option("--layer", metavar="NAME", help="The layer of --config.")
+              help="The parameters that a layer of this config needs, instead of the block's defaults; of BLOCK network, "
+                   "the config, whose fields --set then reaches.")  # fmt: skip
+@click.option("--layer", metavar="NAME", help="The layer of --config; not of network.")
 @click.option("--lanes", type=click.IntRange(min=1), metavar="N", help="Elements per beat.")
 @click.option("-o", "output", type=click.Path(path_type=Path), required=True, metavar="FILE.v",
               help="The Verilog; the description of ports and parameters goes to FILE.json.")  # fmt: skip
@@ -72,7 +76,13 @@ def export(
     lanes: int | None,
     output: Path,
 ) -> None:
-    """Write a BLOCK as plain Verilog-2001."""
+    """Write a BLOCK, or the whole network of a config, as plain Verilog-2001."""
+    if block_name == NETWORK:
+        if lanes is not None or layer is not None:
+            raise click.UsageError("network with --lanes or --layer; accepted: --config, and --set hardware.lanes=N")
+        for path in write_export(output, NETWORK, Network, network_of(config_source, assignments)):
+            click.echo(path)
+        return
     block_class = block_of(block_name)
     if (config_source is None) != (layer is None):
         given, other = ("--config", "--layer") if layer is None else ("--layer", "--config")
@@ -94,6 +104,8 @@ def export(
 @click.option("--lanes", type=click.IntRange(min=1), multiple=True, metavar="N",
               help="Elements per beat, of blocks that have lanes. Repeatable: a line for each.")  # fmt: skip
 @parameter_option
+@click.option("--config", "config_source", metavar="NAME|FILE.toml",
+              help="The config of BLOCK network, whose fields --set then reaches.")  # fmt: skip
 @click.option("--markdown", is_flag=True, help="The table in Markdown.")
 @click.option("--into", "page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.md",
               help="Replace the table of the device in this page, between its marks.")  # fmt: skip
@@ -103,6 +115,7 @@ def report(
     device_name: str,
     lanes: tuple[int, ...],
     assignments: tuple[str, ...],
+    config_source: str | None,
     markdown: bool,
     page: Path | None,
     quiet: bool,
@@ -118,12 +131,11 @@ def report(
     device = DEVICES[device_name]
     if page is not None:
         replace_between_marks(page.read_text("utf-8"), device_name, "")  # refuse a page without marks before the work
-    blocks = blocks_for_report(block_names, lanes, parse_assignments(assignments))
+    blocks = _chosen_blocks(block_names, lanes, assignments, config_source)
     rows, failures = [], []
     with tqdm(blocks, unit="block", disable=True if quiet else None, leave=False) as progress:
-        for name, block_class, parameters in progress:
+        for name, block in progress:
             progress.set_description(name)
-            block = block_class(parameters)
             try:
                 rows.append(Row(name, block, measure(name, block, device)))
             except ToolError as error:
@@ -141,6 +153,21 @@ def report(
     for failure in failures:
         click.echo(f"error: {failure}", err=True)
     return ERROR_EXIT if failures else 0
+
+
+def _chosen_blocks(
+    block_names: tuple[str, ...], lanes: Sequence[int], assignments: Sequence[str], config_source: str | None
+) -> list[tuple[str, Block]]:
+    """The blocks of a report, or the network of a config, with these numbers of lanes."""
+    if NETWORK not in block_names:
+        if config_source is not None:
+            raise click.UsageError("--config: accepted with BLOCK network")
+        chosen = blocks_for_report(block_names, lanes, parse_assignments(assignments))
+        return [(name, block_class(parameters)) for name, block_class, parameters in chosen]
+    if block_names != (NETWORK,):
+        raise click.UsageError(f"{' '.join(block_names)}: accepted: network alone, or other blocks")
+    sizes = [(f"hardware.lanes={number}",) for number in lanes] or [()]
+    return [(NETWORK, Network(network_of(config_source, (*assignments, *size)))) for size in sizes]
 
 
 def blocks_for_report(
@@ -166,6 +193,15 @@ def block_of(name: str) -> type[Block]:
     if name not in BLOCKS:
         raise BlockError(f"block {name!r}: unknown; accepted: {', '.join(BLOCKS)}")
     return BLOCKS[name]
+
+
+def network_of(config_source: str | None, assignments: Sequence[str]) -> NetworkParameters:
+    """The hardware of a config's network. Raises ConfigError, and BlockError for a config that hardware does not hold."""
+    config = load(config_source or DEFAULT_CONFIG, assignments)
+    try:
+        return NetworkParameters.of_config(config)
+    except ValueError as error:
+        raise BlockError(f"network: {error}") from error
 
 
 def stage_of(config_source: str, layer: str) -> Stage:

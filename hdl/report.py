@@ -210,7 +210,8 @@ class Row:
     result: Result
 
     def cells(self) -> list[str]:
-        lanes = getattr(self.block.parameters, "lanes", None)
+        parameters = self.block.parameters
+        lanes = getattr(parameters, "devices", getattr(parameters, "lanes", None))
         return [
             self.name,
             NO_LANES if lanes is None else str(lanes),

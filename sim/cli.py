@@ -1,18 +1,25 @@
-"""The command line: bench. Errors of the user are one line on stderr."""
+"""The command line: bench, bench-block and waves. Errors of the user are one line on stderr."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
+from emulator.cli import config_options, data_options
 from emulator.command_line import run_command
+from emulator.config import Config, load
 from emulator.errors import CrosspointError
 from hdl.cli import block_of, parameter_option, parameters_of, parse_assignments
 
-# `bench` imports what it needs when it runs.
+# Commands import what they need when they run.
+
+PHASES = ("forward", "backward", "update")
+Images = NDArray[np.uint8]
 
 
 class BenchError(CrosspointError):
@@ -25,12 +32,97 @@ def commands() -> None:
 
 
 @commands.command()
+@config_options
+@click.option("--lanes", type=click.IntRange(1, 64), multiple=True, metavar="N",
+              help="Devices that the crossbar works on at once, instead of the config's. Repeatable: a line for each.")  # fmt: skip
+@click.option("--images", "image_count", type=click.IntRange(min=1), default=20, show_default=True, metavar="N")
+@data_options
+def bench(
+    config_source: str,
+    assignments: tuple[str, ...],
+    seed: int | None,
+    lanes: tuple[int, ...],
+    image_count: int,
+    data: str,
+    data_dir: Path | None,
+) -> None:
+    """Training of a whole network in logic: images and cycles per second, and where an image's cycles go."""
+    from sim.network_bench import measure, table
+
+    rates = []
+    for number in lanes or (None,):
+        chosen = assignments if number is None else (*assignments, f"hardware.lanes={number}")
+        config = load(config_source, chosen, seed)
+        images, labels = _first_images(config, data, data_dir, image_count)
+        rates.append(measure(config, images, labels))
+        click.echo(f"{config.name}, {rates[-1].lanes} lanes, image {image_count}")
+        click.echo(f"{rates[-1].profile.table()}\n")
+    click.echo(table(rates))
+
+
+@commands.command()
+@config_options
+@click.option("--image", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+              help="Of the training order, the first is 1; those before it are trained on too.")  # fmt: skip
+@click.option("--layer", required=True, metavar="NAME")
+@click.option("--phase", type=click.Choice(PHASES), default=PHASES[0], show_default=True)
+@data_options
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE.vcd")
+def waves(
+    config_source: str,
+    assignments: tuple[str, ...],
+    seed: int | None,
+    image: int,
+    layer: str,
+    phase: str,
+    data: str,
+    data_dir: Path | None,
+    out: Path,
+) -> None:
+    """Waves of one phase of one layer of an image, as VCD."""
+    from hdl.network.tile import Operation
+    from sim.machine import RtlMachine
+    from sim.waves import write_waves
+
+    config = load(config_source, assignments, seed)
+    names = [stage.name for stage in config.stages]
+    if layer not in names:
+        raise click.UsageError(f"--layer {layer!r}: accepted: {', '.join(names)}")
+    if phase == "backward" and layer == names[0]:
+        raise click.UsageError(
+            f"--phase backward --layer {layer}: accepted: a later layer; the first is not read backward"
+        )
+    images, labels = _first_images(config, data, data_dir, image)
+    machine = RtlMachine(config, waves=True)
+    machine.train(images[:-1], labels[:-1])
+    cycles = write_waves(machine, images[-1], int(labels[-1]), layer, Operation[phase.upper()], out)
+    click.echo(f"{out}: {cycles} cycles of {layer}, {phase}")
+
+
+def _first_images(config: Config, data: str, data_dir: Path | None, count: int) -> tuple[Images, Images]:
+    """The first images of the training order, with their labels."""
+    from emulator.training.datasets import load_dataset
+    from emulator.training.order import first_images
+
+    dataset = load_dataset(
+        data,
+        height=config.input.height,
+        width=config.input.width,
+        classes=config.classes,
+        data_dir=data_dir,
+        echo=lambda message: click.echo(message, err=True),
+    )
+    chosen = first_images(config.seed, len(dataset.train_images), count)
+    return dataset.train_images[chosen], dataset.train_labels[chosen]
+
+
+@commands.command("bench-block")
 @click.argument("block_name", metavar="[BLOCK]", default="tile")
 @parameter_option
 @click.option("--vectors", type=click.IntRange(min=1), default=50, show_default=True, metavar="N",
               help="Vectors, commands or words that go through the block.")  # fmt: skip
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def bench(block_name: str, assignments: tuple[str, ...], vectors: int, quiet: bool) -> None:
+def bench_block(block_name: str, assignments: tuple[str, ...], vectors: int, quiet: bool) -> None:
     """Cycles per second of BLOCK (default: tile) in every simulator, on the same transactions."""
     from tqdm import tqdm
 

@@ -4,18 +4,19 @@
 
 | space | offset |
 |---|---|
-| 0 registers | 0 last layer, 1 last pixel, 2 cycles, 3 images, 4 errors, 5 identity (read only) |
+| 0 registers | 0 last layer, 1 last pixel, 2 cycles, 3 images, 4 errors, 5 identity (read only), 6 high |
 | 1 descriptors | layer * parts + part |
 | 2 counters | layer * 16 + number |
 | 3 pulse generators | beat << 8 \\| generator |
 | 4 + n, the crossbar's space n | word << 8 \\| lane |
 
-Accesses are taken while ``allowed``. A read gives one word of ``reply``.
+Accesses are taken while ``allowed``. A read gives one word of ``reply``. Words of the crossbar that are wider than the bus
+have their upper bits in the register *high*: written before they are, and to be read after them.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Signal, Value, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,6 +44,7 @@ class Register(enum.Enum, shape=unsigned(3)):
     IMAGES = 3
     ERRORS = 4
     IDENTITY = 5
+    HIGH = 6
 
 
 def address_of(space: int, offset: int) -> int:
@@ -95,8 +97,9 @@ class Host(wiring.Component):
         m = Module()
         request = Signal(self.bus.payload.shape())
         space, offset = request.address[SPACE_BIT:], request.address[:SPACE_BIT]
-        registers = self._registers(m)
-        self._lead(m, request, offset)
+        high = Signal(max(1, len(self.crossbar_access.payload.data) - BUS_BITS))
+        registers = [*self._registers(m), high]
+        self._lead(m, request, offset, high)
         m.d.comb += self.busy.eq(1)
         with m.If(self.reply.valid & self.reply.ready):
             m.d.sync += self.reply.valid.eq(0)
@@ -134,7 +137,10 @@ class Host(wiring.Component):
                 with m.State(name):
                     m.d.comb += answer.ready.eq(1)
                     with m.If(answer.valid):
-                        self._answer(m, 1, answer.payload.as_value())
+                        word = answer.payload.as_value()
+                        self._answer(m, 1, word)
+                        if len(word) > BUS_BITS:
+                            m.d.sync += high.eq(word[BUS_BITS:])
                         m.next = "idle"
         return m
 
@@ -146,13 +152,13 @@ class Host(wiring.Component):
         }
 
     def _registers(self, m: Module) -> list[Value]:
-        """In the order of Register."""
+        """In the order of Register, but for the last."""
         counts = [Signal(BUS_BITS, name=name) for name in ("cycles", "images", "errors")]
         for count, event in zip(counts, (self.cycle, self.image, self.error), strict=True):
             m.d.sync += count.eq(count + event)
         return [self.last_layer, self.last_pixel, *counts, Value.cast(self.identity)]
 
-    def _lead(self, m: Module, request: data.View, offset: Value) -> None:
+    def _lead(self, m: Module, request: data.View, offset: Value, high: Value) -> None:
         """The request to all that it may be for."""
         for read, write in self._memories.values():
             m.d.comb += [read.address.eq(offset), write.address.eq(offset), write.data.eq(request.data)]
@@ -166,7 +172,7 @@ class Host(wiring.Component):
             crossbar.address.eq(offset[LANE_BITS:]),
             crossbar.lane.eq(offset[:LANE_BITS]),
             crossbar.write.eq(request.write),
-            crossbar.data.eq(request.data),
+            crossbar.data.eq(Cat(request.data, high)),
         ]
 
     def _pass_on(self, m: Module, request: data.View, access: wiring.PureInterface, answer: str) -> None:

@@ -12,7 +12,7 @@ from sim.cli import main
 
 def test_bench_compares_every_route(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "NATIVE_SECONDS", 0.01)
-    assert main(["bench", "lfsr", "--vectors", "30", "--quiet"]) == 0
+    assert main(["bench-block", "lfsr", "--vectors", "30", "--quiet"]) == 0
     title, header, *rows = capsys.readouterr().out.splitlines()
     assert title == "lfsr, 30 vectors, all words equal in every simulator"
     assert header.split() == ["route", "cycles", "seconds", "cycles/s", "ratio"]
@@ -34,10 +34,10 @@ def test_ratios_are_those_of_the_rates() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["bench", "none"], "block 'none': unknown; accepted: "),
-        (["bench", "lfsr", "--set", "width"], "--set 'width': accepted: name=value"),
-        (["bench", "tile", "--set", "rows=3"], "tile: .*accepted: "),
-        (["bench", "lfsr", "--vectors", "0"], ".*vectors.*"),
+        (["bench-block", "none"], "block 'none': unknown; accepted: "),
+        (["bench-block", "lfsr", "--set", "width"], "--set 'width': accepted: name=value"),
+        (["bench-block", "tile", "--set", "rows=3"], "tile: .*accepted: "),
+        (["bench-block", "lfsr", "--vectors", "0"], ".*vectors.*"),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,84 @@
+"""What a network's hardware can hold: formats and widths, found from the arrays of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from emulator.config import Config, Stage
+from emulator.fixed import SOFTMAX_FRACTION_BITS
+from hdl.array.crossbar_parameters import CrossbarParameters
+from hdl.block import Parameters
+from hdl.network.descriptor import DescriptorWidths, input_beats, output_beats
+from hdl.network.tile_parameters import TileParameters
+from hdl.periphery.activation import ActivationBackParameters, ActivationParameters
+from hdl.periphery.im2col import Im2colBackParameters
+from hdl.periphery.softmax import SoftmaxParameters
+from hdl.shapes import width_for
+
+
+class NetworkParameters(Parameters):
+    """Made from a config (``of_config``); the defaults are those of preset ``tiny``."""
+
+    lanes: int = Field(ge=1, le=64, description="elements per beat of the digital periphery")
+    devices: int = Field(ge=1, le=64, description="devices of the crossbar in parallel: rows of a column per cycle")
+    layers: int = Field(ge=1, le=64, description="arrays that the table of descriptors holds")
+    volume_beats: int = Field(ge=1, description="beats of all input volumes together")
+    error_beats: int = Field(ge=1, description="beats of the largest volume of errors")
+    line_beats: int = Field(ge=1, description="beats of the longest row of a pooled volume")
+    sum_magnitude_bits: int = Field(ge=1, le=60, description="bits of a sum of errors, sign excluded")
+    tile: TileParameters
+    crossbar: CrossbarParameters
+    activations: tuple[ActivationParameters, ...] = Field(min_length=1, description="functions of the layers")
+    slopes: tuple[ActivationBackParameters, ...] = Field(min_length=1, description="derivatives, identity among them")
+    softmax: SoftmaxParameters
+    probes: bool = Field(False, description="whether the streams of the tile can be watched from outside")
+
+    @classmethod
+    def of(cls, stage: Stage, lanes: int) -> NetworkParameters:
+        """Raises ValueError: a network is made for all stages of a config."""
+        raise ValueError(f"layer {stage.name}: accepted: a whole config (of_config)")
+
+    @classmethod
+    def of_config(cls, config: Config) -> NetworkParameters:
+        """Hardware that holds the network of a config, and any other of these formats that is not larger. Raises
+        ValueError for formats that differ between layers."""
+        return cls.of_configs([config])
+
+    @classmethod
+    def of_configs(cls, configs: Sequence[Config]) -> NetworkParameters:
+        """One hardware for several networks, as the first config has it. Memories that hold all arrays of all of them at
+        once are more than enough for each."""
+        stages = [stage for config in configs for stage in config.stages]
+        devices, lanes = configs[0].hardware.lanes, configs[0].hardware.beat_lanes
+        classes = {config.classes for config in configs}
+        if len(classes) > 1:
+            raise ValueError(f"classes = {sorted(classes)}: accepted: one and the same for all networks of a hardware")
+        activations = [ActivationParameters.of(stage, lanes) for stage in stages]
+        input_bits = max(each.input_bits for each in activations)
+        hidden = [each for each, stage in zip(activations, stages, strict=True) if stage.layer.activation != "softmax"]
+        functions = {each.kind: each for each in hidden or activations}
+        slopes = {each.kind: each for each in (ActivationBackParameters.of(stage, lanes) for stage in stages)}
+        softmax = SoftmaxParameters.of(stages[-1], lanes)
+        return cls(
+            lanes=lanes,
+            devices=devices,
+            layers=len(stages),
+            volume_beats=sum(input_beats(stage, lanes) for stage in stages) + output_beats(stages[-1], lanes),
+            error_beats=max(output_beats(stage, lanes) for stage in stages),
+            line_beats=max(output_beats(stage, lanes) // stage.output_shape[0] for stage in stages),
+            sum_magnitude_bits=max(
+                SOFTMAX_FRACTION_BITS + 1,
+                *(Im2colBackParameters.of(stage, lanes).sum_bits for stage in stages),
+            ),
+            tile=TileParameters.of_stages(stages, lanes),
+            crossbar=CrossbarParameters.of_stages(stages, lanes, devices),
+            activations=tuple(each.model_copy(update={"input_bits": input_bits}) for each in functions.values()),
+            slopes=tuple(slopes.values()),
+            softmax=softmax.model_copy(update={"magnitude_bits": input_bits}),
+        )
+
+    @property
+    def widths(self) -> DescriptorWidths:
+        return DescriptorWidths(self.lanes, width_for(max(self.volume_beats, self.error_beats, 1 << 8) - 1))
