@@ -16,6 +16,7 @@ VECTORS = 12
 SMALL: dict[str, dict[str, int]] = {
     "activation": {"lanes": 3},
     "activation_back": {"lanes": 3},
+    "crossbar": {"devices": 4, "weight_words": 116},
     "im2col": {"lanes": 4, "height": 4, "width": 5, "channels": 2},
     "im2col_back": {"lanes": 4, "height": 4, "width": 5, "channels": 2},
     "max_search": {"lanes": 5},

@@ -15,7 +15,7 @@ from emulator.config.fields import document
 ROOT = Path(__file__).parents[1]
 PERIPHERY = sorted(path.stem for path in (ROOT / "emulator/periphery").glob("*.py") if path.stem != "__init__")
 RTL = sorted(f"periphery/{path.stem}" for path in (ROOT / "hdl/periphery").glob("*.py") if path.stem != "__init__")
-RTL += ["network/tile"]
+RTL += ["array/crossbar", "network/tile"]
 
 
 def tracked_files() -> list[Path]:

@@ -91,7 +91,7 @@ class Converter(wiring.Component):
         with m.If(advance):
             m.d.sync += [
                 word.eq(self.words[lane]),
-                xi.eq(gaussian(word)),
+                xi.eq(gaussian(m, word)),
                 noise.eq(xi * self.noise_gain),
                 noisy.eq(total + noise),
                 code.eq(round_shift(noisy, p.adc_shift)),

@@ -87,7 +87,7 @@ class Draw(wiring.Component):
         m.d.sync += [
             first.eq(mix_rounds(self.word, FIRST_ROUNDS)),
             mixed.eq(mix_rounds(first, MIX_ROUNDS - FIRST_ROUNDS)),
-            xi.eq(gaussian(mixed)),
+            xi.eq(gaussian(m, mixed)),
             product.eq(xi * self.gain),
             self.o.eq(round_shift(product, DRAW_FRACTION_BITS, Cat(self.mean, Const(0, 1)))),
         ]
@@ -177,16 +177,23 @@ class DeviceLane(wiring.Component):
             signed_for(max(p.largest_step, p.largest_ratio)),
         )
         rises = up ^ (a.o < 0)
-        high, low = (device_word(row_device, k) ^ device_word(self.late_device, k) for k in (HIGH, LOW))
-        step_word, ratio_word = (device_word(row_device, k) ^ device_word(self.column_device, k) for k in (STEP, RATIO))
+        # Per bit: three LUTs a lane for a, one for b; what columns alone decide is shared by all lanes.
+        own, column, late = row_device, self.column_device, self.late_device
+        own_bound = Mux(rises, device_word(own, HIGH), device_word(own, LOW))
+        noise_or_high = Mux(self.even, self.column.noise, device_word(late, HIGH))
+        step_or_ratio = Mux(self.even, device_word(column, STEP), device_word(column, RATIO))
+        own_step_or_ratio = Mux(self.even, device_word(own, STEP), device_word(own, RATIO))
         m.d.comb += [
-            a.word.eq(Mux(self.even, row.noise ^ self.column.noise, Mux(rises, high, low))),
-            b.word.eq(Mux(self.even, step_word, ratio_word)),
+            a.word.eq(
+                Mux(self.even, row.noise, own_bound) ^ Mux(~self.even & ~rises, device_word(late, LOW), noise_or_high)
+            ),
+            b.word.eq(own_step_or_ratio ^ step_or_ratio),
             a.mean.eq(Mux(self.even, cycle_mean, given.bound_mean)),
             b.mean.eq(Mux(self.even, given.step_mean, 0)),
         ]
         gain_a, gain_b = Signal.like(a.gain), Signal.like(b.gain)
-        gains = Array(given.cycle_gain[c] for c in range(p.desired_bl + 1))
+        # Without a coincidence the device does not move, whatever the gain.
+        gains = Array(given.cycle_gain[max(c, 1)] for c in range(p.desired_bl + 1))
         m.d.sync += [
             gain_a.eq(Mux(self.even, gains[counts[0]], given.bound_gain)),
             gain_b.eq(Mux(self.even, given.step_gain, given.ratio_gain)),
@@ -223,10 +230,10 @@ class DeviceLane(wiring.Component):
             code = Mux(self.forward, self.column.value, row.value)
             m.d.sync += [multiplicand.eq(self.weight), multiplier.eq(code[: p.code_bits].as_signed())]
 
-        with m.If(self.shift):
-            m.d.sync += self.total.eq(self.shifted)
-        with m.Elif(self.restart):
+        with m.If(self.restart):
             m.d.sync += self.total.eq(0)
+        with m.Elif(self.shift):
+            m.d.sync += self.total.eq(self.shifted)
         with m.Elif(self.accumulate):
             m.d.sync += self.total.eq(self.total + self.product)
 

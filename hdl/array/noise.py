@@ -8,10 +8,9 @@ Model: emulator/array/noise.py, docs/arithmetic.md section 3.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 from emulator.fixed import GAUSSIAN_FILL_BITS, LARGEST_GAUSSIAN, WORD_BITS
-from hdl.fixed import ones
 from hdl.shapes import signed_for
 
 HALF_BITS = WORD_BITS // 2
@@ -19,10 +18,26 @@ MIX_ROUNDS = 5
 GAUSSIAN_SHAPE = signed_for(LARGEST_GAUSSIAN)
 
 
-def gaussian(word: Value) -> Value:
+def count_ones(m: Module, word: Value) -> Value:
+    """How many bits are set: full adders of two LUTs each, which take less than carry chains of a few bits."""
+    bits, digits = list(word), []
+    while bits:
+        carries = []
+        while len(bits) > 1:
+            a, b, c, *rest = [*bits, Const(0, 1)] if len(bits) == 2 else bits
+            total, carry = Signal(name="total"), Signal(name="carry")
+            m.d.comb += [total.eq(a ^ b ^ c), carry.eq((a & b) | (a & c) | (b & c))]
+            bits = [*rest, total]
+            carries.append(carry)
+        digits.append(bits[0])
+        bits = carries
+    return Cat(digits)
+
+
+def gaussian(m: Module, word: Value) -> Value:
     """The Gaussian word of a uniform one, as ``GAUSSIAN_SHAPE``: ``2 (256 ones + fill) + 1``, less a constant whose lower
     bits are 0."""
-    raised = Cat(Const(1, 1), word[:GAUSSIAN_FILL_BITS], ones(word[GAUSSIAN_FILL_BITS:]))
+    raised = Cat(Const(1, 1), word[:GAUSSIAN_FILL_BITS], count_ones(m, word[GAUSSIAN_FILL_BITS:]))
     lowered = raised[GAUSSIAN_FILL_BITS:] - (LARGEST_GAUSSIAN + 1 >> GAUSSIAN_FILL_BITS)
     return Cat(raised[:GAUSSIAN_FILL_BITS], lowered)[: GAUSSIAN_SHAPE.width].as_signed()
 

@@ -196,8 +196,8 @@ CASES = [
         Contract({"o": Flow(residue=1, capacity=4)}, drain=9),
     ),
 ]  # fmt: skip
-#: Proved in a file of its own: test_tile.py.
-ELSEWHERE = {"tile"}
+#: Proved in files of their own: test_crossbar.py, test_tile.py.
+ELSEWHERE = {"crossbar", "tile"}
 
 
 def label(case: Case) -> str:
