@@ -100,6 +100,29 @@ def test_every_block_has_parameters_for_a_layer(name: str) -> None:
     assert accepted
 
 
+def test_export_of_a_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "network", "--config", "tiny", "--set", "hardware.lanes=2", "-o", "network.v"]) == 0
+    description = json.loads(Path("network.json").read_text())
+    assert description["parameters"]["devices"] == 2
+    assert set(description["streams"]) == {"bus", "reply", "job", "pixel", "result", "phase"}
+    assert "module network(" in Path("network.v").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--lanes", "4"), "network with --lanes or --layer; accepted: .*"),
+        (("--config", "tiny", "--layer", "K1"), "network with --lanes or --layer; accepted: .*"),
+        (("--config", "tiny", "--set", "lanes=4"), "lanes: .*"),
+        (("--config", "tiny", "--set", "array.update.mode=exact"), "network: .*mode = exact: accepted: pulsed.*"),
+    ],
+)
+def test_network_refused(arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "network", *arguments, "-o", "network.v"]) == 2
+    assert re.fullmatch(rf"error: {line}\n", capsys.readouterr().err)
+    assert not Path("network.v").exists()
+
+
 def test_export_replaces_what_was_there() -> None:
     exported("max_search")
     assert exported("divider") == BLOCKS["divider"].parameters_class().model_dump()
