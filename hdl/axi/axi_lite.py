@@ -2,11 +2,11 @@
 
     bus address = byte address[31:28] << 28 | byte address[27:3]
 
-Address and data of a write may come in either order. One access is on the bus at a time; of a read and a write that both
-wait, the one goes first that did not go last. ``SLVERR``, and nothing on the bus: an address that is no multiple of 8, a
-write without all strobes, an address that does not exist. A read so refused gives 0.
+Address and data of a write may come in either order. One access is on the bus at a time; reads and writes that all wait
+take turns. ``SLVERR``, and nothing on the bus: an address that is no multiple of 8, a write without all strobes, an address
+that does not exist. A read so refused gives 0.
 
-Every output is a register or follows from registers alone, but for what ``bus`` and ``reply`` take to end an access.
+Every output is a register or follows from registers alone.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class AxiLite(wiring.Component):
             with m.If(ready):
                 m.d.sync += valid.eq(0)
 
-        write_waits, read_waits, wrote_last, writing = Signal(), Signal(), Signal(), Signal()
+        write_waits, read_waits, writing = Signal(), Signal(), Signal()
         address = Mux(writing, write_address, read_address)
         bus_address = Cat(address[BYTE_BITS:SPACE_BIT], Const(0, BYTE_BITS), address[SPACE_BIT:])
         whole = ~writing | write_word[DATA_BITS:].all()
@@ -71,7 +71,6 @@ class AxiLite(wiring.Component):
 
         def answer(response: Response, word: Value | int) -> None:
             """End the access."""
-            m.d.sync += wrote_last.eq(writing)
             with m.If(writing):
                 m.d.sync += [axi.bvalid.eq(1), axi.bresp.eq(response), write_here.eq(0), word_here.eq(0)]
             with m.Else():
@@ -80,7 +79,8 @@ class AxiLite(wiring.Component):
 
         with m.FSM():
             with m.State("idle"):
-                m.d.sync += writing.eq(write_waits & ~(read_waits & wrote_last))
+                # A write that follows one is not here yet when that ends, so a read that waits goes between them.
+                m.d.sync += writing.eq(write_waits)
                 with m.If(write_waits | read_waits):
                     m.next = "check"
             with m.State("check"):

@@ -97,3 +97,33 @@ def test_reads_and_writes_that_all_wait_take_turns() -> None:
 
     simulate(axi_lite, bench)
     assert order in ([0, 1] * 5, [1, 0] * 5)
+
+
+@pytest.mark.parametrize("write", (False, True))
+def test_a_response_that_is_not_taken_holds_back_the_next_access(write: bool) -> None:
+    axi_lite = AxiLite(everywhere)
+    axi, bus, reply = axi_lite.axi, axi_lite.bus, axi_lite.reply
+    valid, ready = (axi.bvalid, axi.bready) if write else (axi.rvalid, axi.rready)
+
+    async def bench(context: SimulatorContext) -> None:
+        for pin in (axi.awvalid, axi.wvalid) if write else (axi.arvalid,):
+            context.set(pin, 1)
+        for pin in (bus.ready, reply.valid):
+            context.set(pin, 1)
+        context.set(axi.wstrb, 0xFF)
+        context.set(reply.payload.data, 1)
+        await context.tick().until(valid)
+        # The next address is held by now; what is offered after it has to wait.
+        context.set(axi.awaddr if write else axi.araddr, byte_address(address_of(2, 1)))
+        context.set(reply.payload.data, 2)
+        for _ in range(10):
+            await context.tick()
+            assert context.get(valid) and not context.get(bus.valid)
+            assert write or context.get(axi.rdata) == 1
+        context.set(ready, 1)
+        await context.tick()
+        context.set(ready, 0)
+        *_, address = await context.tick().sample(bus.payload.address).until(bus.valid)
+        assert address == 0
+
+    simulate(axi_lite, bench)
