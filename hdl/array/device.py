@@ -85,8 +85,8 @@ class Draw(wiring.Component):
         xi = Signal(GAUSSIAN_SHAPE)
         product = Signal(signed(GAUSSIAN_SHAPE.width + len(self.gain)))
         m.d.sync += [
-            first.eq(mix_rounds(self.word, FIRST_ROUNDS)),
-            mixed.eq(mix_rounds(first, MIX_ROUNDS - FIRST_ROUNDS)),
+            first.eq(mix_rounds(m, self.word, FIRST_ROUNDS)),
+            mixed.eq(mix_rounds(m, first, MIX_ROUNDS - FIRST_ROUNDS)),
             xi.eq(gaussian(m, mixed)),
             product.eq(xi * self.gain),
             self.o.eq(round_shift(product, DRAW_FRACTION_BITS, Cat(self.mean, Const(0, 1)))),

@@ -42,14 +42,16 @@ def gaussian(m: Module, word: Value) -> Value:
     return Cat(raised[:GAUSSIAN_FILL_BITS], lowered)[: GAUSSIAN_SHAPE.width].as_signed()
 
 
-def mix_rounds(word: Value, rounds: int) -> Value:
+def mix_rounds(m: Module, word: Value, rounds: int) -> Value:
     """So many rounds of ``mix``, one LUT of four inputs per bit and round."""
     left, right = word[HALF_BITS:], word[:HALF_BITS]
     for _ in range(rounds):
-        left, right = right ^ (left.rotate_left(1) & left.rotate_left(5)) ^ left.rotate_left(2), left
+        half = Signal(HALF_BITS, name="half")
+        m.d.comb += half.eq(right ^ (left.rotate_left(1) & left.rotate_left(5)) ^ left.rotate_left(2))
+        left, right = half, left
     return Cat(right, left)
 
 
-def mix(word: Value) -> Value:
+def mix(m: Module, word: Value) -> Value:
     """The permutation of WORD_BITS-bit words."""
-    return mix_rounds(word, MIX_ROUNDS)
+    return mix_rounds(m, word, MIX_ROUNDS)

@@ -21,8 +21,8 @@ def test_equals_the_model() -> None:
     word, by_halves, whole, xi = Signal(WORD_BITS), Signal(WORD_BITS), Signal(WORD_BITS), Signal(GAUSSIAN_SHAPE)
     m = Module()
     m.d.comb += [
-        whole.eq(mix(word)),
-        by_halves.eq(mix_rounds(mix_rounds(word, 2), MIX_ROUNDS - 2)),
+        whole.eq(mix(m, word)),
+        by_halves.eq(mix_rounds(m, mix_rounds(m, word, 2), MIX_ROUNDS - 2)),
         xi.eq(gaussian(m, word)),
     ]
 
