@@ -54,10 +54,16 @@ class Contract:
 
 class ContractHarness(Harness):
     """Claims ``PORT_stays`` and ``PORT_stable``; with a contract also ``PORT_nothing_made_up``, ``PORT_capacity``,
-    ``PORT_drained``, ``PORT_framed`` and ``progress``."""
+    ``PORT_drained``, ``PORT_framed`` and ``progress``. ``legal``: as the contract's, where there is none."""
 
-    def __init__(self, block: Block, contract: Contract | None = None) -> None:
+    def __init__(
+        self,
+        block: Block,
+        contract: Contract | None = None,
+        legal: Mapping[str, Callable[[Value], Value]] | None = None,
+    ) -> None:
         self.block, self.contract = block, contract
+        self.legal = (legal or {}) if contract is None else contract.legal
 
     def build(self, m: Module) -> None:
         m.submodules.block = self.block
@@ -94,8 +100,8 @@ class ContractHarness(Harness):
         self.watch(interface.ready, 1, f"{port}_ready")
         pending, same = self._pending(m, port, interface)
         self.suppose(~pending | (interface.valid & same))
-        if self.contract is not None and port in self.contract.legal:
-            self.suppose(self.contract.legal[port](interface.payload))
+        if port in self.legal:
+            self.suppose(self.legal[port](interface.payload))
 
     def _take(self, m: Module, port: str, interface: stream.Interface) -> None:
         payload = Value.cast(interface.payload)

@@ -223,7 +223,10 @@ def test_nothing_lost_nothing_made_up_all_comes_out(case: Case) -> None:
     assert proof, proof
 
 
-@pytest.mark.parametrize("case", CASES, ids=label)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, id=label(case), marks=[pytest.mark.slow] if case.constants else []) for case in CASES],
+)
 def test_words_stay(case: Case) -> None:
     """With any words at the inputs, legal or not; but with the constants of an array where the case says so."""
     proof = by_invariant(ContractHarness(case.made(), legal=case.contract.legal if case.constants else None))
