@@ -73,7 +73,7 @@ class RtlMachine:
     def state(self) -> State:
         """See Machine."""
         addresses = np.concatenate([self.memory.places[name].ravel() for name in self._initial])
-        return self.memory.state_of(self._read(addresses), self._initial)
+        return self.memory.state_of(self.read(addresses), self._initial)
 
     def load(self, state: State) -> None:
         """See Machine."""
@@ -107,7 +107,7 @@ class RtlMachine:
             native.take("phase")
             yield phase
         # The bus is served again when the image is done.
-        self._read(np.array([address_of(Space.REGISTERS.value, Register.IMAGES.value)]))
+        self.read(np.array([address_of(Space.REGISTERS.value, Register.IMAGES.value)]))
         native.take("result")
         yield None
 
@@ -139,7 +139,8 @@ class RtlMachine:
         self._access(given.addresses, given.words, write=1)
         self.native.run(drain=True, limit=self._access_limit(len(given.addresses)))
 
-    def _read(self, addresses: NDArray[Any]) -> NDArray[np.uint64]:
+    def read(self, addresses: NDArray[Any]) -> NDArray[np.uint64]:
+        """Words of the network's bus, when the image under way is done."""
         self._access(addresses, np.zeros(len(addresses), np.uint64), write=0)
         self.native.run({"reply": len(addresses)}, limit=self._access_limit(len(addresses)))
         return self.native.receive("reply", len(addresses))["data"]

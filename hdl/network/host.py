@@ -16,7 +16,7 @@ have their upper bits in the register *high*: written before they are, and to be
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -112,6 +112,8 @@ class Host(wiring.Component):
             with m.State("access"):
                 m.next = "idle"
                 with m.If(space == Space.REGISTERS.value):
+                    # What does not exist reads as 0, so that no reader waits for ever.
+                    self._answer(m, ~request.write, Const(0))
                     for number, register in enumerate(registers):
                         with m.If(offset == number):
                             self._answer(m, ~request.write, register)

@@ -12,6 +12,7 @@ from emulator.errors import MachineError
 from emulator.machine import build_machine
 from emulator.network.network import GoldenMachine
 from emulator.training.datasets import load_dataset
+from hdl.network.host import Register, Space, address_of
 from sim.machine import RtlMachine
 
 IMAGES = 40
@@ -102,6 +103,17 @@ def test_an_image_offered_meanwhile_is_held_off(config, digits) -> None:
     elements = native.receive("result")["elements"].reshape(2, -1)[:, : config.classes]
     assert np.array_equal(elements, logits)
     assert_equal(golden, machine)
+
+
+def test_registers_count_and_none_is_left_unanswered(config, digits) -> None:
+    images, labels = digits
+    machine = RtlMachine(config)
+    logits = machine.train(images[:4], labels[:4])
+    wrong = int((logits.argmax(axis=1) != labels[:4]).sum())
+    numbers = [Register.LAST_LAYER, Register.LAST_PIXEL, Register.IMAGES, Register.ERRORS, Register.IDENTITY]
+    addresses = [address_of(Space.REGISTERS.value, which.value) for which in numbers]
+    unknown = [address_of(Space.REGISTERS.value, number) for number in (7, 100)]
+    assert machine.read(np.array(addresses + unknown)).tolist() == [2, 35, 4, wrong, 0, 0, 0]
 
 
 def test_a_wrong_weight_is_seen(config, digits) -> None:
