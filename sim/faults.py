@@ -161,7 +161,7 @@ FAULTS: list[Fault] = [
     *_in(
         "noise",
         ("a round of mixing too few", "MIX_ROUNDS = 5", "MIX_ROUNDS = 4"),
-        ("halves are not exchanged", "left.rotate_left(2), left", "left.rotate_left(2), right"),
+        ("halves are not exchanged", "left, right = half, left", "left, right = half, right"),
         ("the mean is off by an LSB", "Const(1, 1), word[:GAUSSIAN_FILL_BITS]", "Const(0, 1), word[:GAUSSIAN_FILL_BITS]"),
         folder="hdl/array",
     ),
