@@ -100,16 +100,21 @@ class RtlMachine:
     def watch(self, image: NDArray[np.uint8], label: int) -> Iterator[tuple[Stage, Operation] | None]:
         """Train on an image; gives each phase as it begins, and None once the image is done. The logits are dropped."""
         native = self.native
+        self._await_idle()
+        native.take("phase")  # of images before
         native.send("job", train=np.ones(1, np.uint8), label=np.array([label]))
         native.send("pixel", value=image.ravel())
         for phase in phases(self.config.stages):
             native.run({"phase": 1}, limit=self.image_limit)
             native.take("phase")
             yield phase
-        # The bus is served again when the image is done.
-        self.read(np.array([address_of(Space.REGISTERS.value, Register.IMAGES.value)]))
+        self._await_idle()
         native.take("result")
         yield None
+
+    def _await_idle(self) -> None:
+        """Until the bus is served: the image under way is done."""
+        self.read(np.array([address_of(Space.REGISTERS.value, Register.IMAGES.value)]))
 
     @property
     def image_limit(self) -> int:

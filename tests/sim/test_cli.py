@@ -37,6 +37,8 @@ def test_bench_of_a_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert phases == [*forward, *back, ("K1", "update"), ("", "loading the image"), ("", "all")]
     cycles = [int(row[2].replace(",", "")) for row in cells[2:12]]
     assert abs(sum(cycles[:-1]) - cycles[-1]) <= len(cycles)  # each is rounded
+    floors = [int(row[3].replace(",", "")) for row in cells[2:10]]
+    assert all(spent > floor for spent, floor in zip(cycles, floors, strict=False))  # each phase is its own
     # 3 x 10 weights at 16 positions, 5 x 13 and 10 x 6; the first array is not read backward.
     assert cells[11][3] == f"{(2 * 30 * 16 + 3 * (65 + 60)) / 4:,.0f}"
     scaling = cells[-1]
