@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib.memory import Memory, ReadPort, WritePort
 from amaranth.lib.wiring import In, Out
 from pydantic import Field
@@ -113,6 +113,11 @@ class Softmax(Block[SoftmaxParameters]):
         filling = min(p.lanes, p.classes)
         return p.lanes + 1 + self.power_cycles + p.classes * self.division_cycles + filling + 1
 
+    @property
+    def _lane_number(self) -> Shape:
+        """Of one bit for a single lane, since Verilog has no signals without bits."""
+        return Shape.cast(range(max(2, self.parameters.lanes)))
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self.parameters
@@ -144,7 +149,7 @@ class Softmax(Block[SoftmaxParameters]):
         """A beat, then its lanes one by one into the memory; their maximum."""
         p = self.parameters
         elements = Signal(self.i.payload.elements.shape())
-        mask, ends, lane = Signal(p.lanes), Signal(), Signal(range(p.lanes))
+        mask, ends, lane = Signal(p.lanes), Signal(), Signal(self._lane_number)
         width = p.magnitude_bits + 1
         m.d.comb += [work.write_logit.addr.eq(work.number), work.write_logit.data.eq(elements[0])]
         with m.State("beat"):
@@ -225,7 +230,7 @@ class Softmax(Block[SoftmaxParameters]):
     def _give(self, m: Module, work: _Work) -> None:
         """Beats of errors, filled lane by lane: a probability read in one cycle is put into its lane in the next."""
         p, result = self.parameters, self.o.payload
-        place, gathered, full, ends = Signal(range(p.lanes)), Signal(), Signal(), Signal()
+        place, gathered, full, ends = Signal(self._lane_number), Signal(), Signal(), Signal()
         previous = Signal.like(work.number)
         m.d.sync += previous.eq(work.number)
         m.d.comb += [

@@ -45,6 +45,13 @@ def test_only_plain_verilog(name: str) -> None:
     assert set(re.findall(r"\$\w+", source)) <= {"$signed"}
 
 
+@pytest.mark.parametrize("name", [name for name in BLOCKS if "lanes" in BLOCKS[name].parameters_class.model_fields])
+def test_no_wire_of_no_bits_with_one_lane(name: str) -> None:
+    """A number of the one lane needs no bits, which Verilog does not know: it would be written ``[-1:0]``, two bits."""
+    source = to_verilog(name, BLOCKS[name](BLOCKS[name].parameters_class(lanes=1)))
+    assert "[-1:0]" not in source
+
+
 @pytest.mark.parametrize("name", BLOCKS)
 def test_the_description_fits_the_ports(name: str) -> None:
     """Every block has a clock and a reset, so that users connect all of them alike."""
