@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from emulator.command_line import run_command
 from emulator.config import load
@@ -117,7 +118,11 @@ def train(
 @click.option("--trace", is_flag=True, help="Compare every intermediate vector too; names the first that differs.")
 @click.option("--trace-out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.npz",
               help="Write the first machine's trace of the image that differs, or of the last; implies --trace.")  # fmt: skip
+@click.option("--checkpoints", type=(click.Path(path_type=Path), click.Path(path_type=Path)), metavar="A B",
+              help="Compare two runs of `train` instead: folders or checkpoint files. No other option is accepted then.")  # fmt: skip
+@click.pass_context
 def compare(
+    context: click.Context,
     machines: str,
     config_source: str,
     assignments: tuple[str, ...],
@@ -127,8 +132,11 @@ def compare(
     data_dir: Path | None,
     trace: bool,
     trace_out: Path | None,
+    checkpoints: tuple[Path, Path] | None,
 ) -> int:
     """Train the same images on several machines and compare every bit; exit code 1 if one differs."""
+    if checkpoints is not None:
+        return _compare_checkpoints(context, *checkpoints)
     from emulator.compare import compare_machines, weight_count
     from emulator.compare_trace import compare_with_traces
     from emulator.training.datasets import load_dataset
@@ -159,6 +167,17 @@ def compare(
         return 1
     click.echo(f"bit-exact: {weight_count(config)} weights, {image_count} images")
     return 0
+
+
+def _compare_checkpoints(context: click.Context, first: Path, second: Path) -> int:
+    from emulator.training.compare_checkpoints import compare_checkpoints
+
+    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if given != ["checkpoints"]:
+        raise click.UsageError("--checkpoints with other options; accepted: --checkpoints A B alone")
+    verdict = compare_checkpoints(first, second)
+    click.echo(verdict.text)
+    return 0 if verdict.equal else 1
 
 
 @commands.command()

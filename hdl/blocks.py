@@ -1,6 +1,7 @@
 """All blocks by name. A block is found by being there: a class derived from Block in hdl/periphery, hdl/array or hdl/network.
 
-The network, which is made for a whole config, is not among them: `NETWORK` is its name for commands.
+The network, which is made for a whole config, is not among them: `NETWORK` is its name for commands, `NETWORK_AXI` that of the
+network behind the pins of AXI.
 """
 
 from __future__ import annotations
@@ -34,3 +35,4 @@ def _found() -> dict[str, type[Block]]:
 BLOCKS: dict[str, type[Block]] = _found()
 
 NETWORK = "network"
+NETWORK_AXI = "network_axi"

@@ -15,9 +15,10 @@ from emulator.config import Stage, load
 from emulator.config.fields import accepted
 from emulator.config.loading import describe_error, parse_value
 from emulator.errors import CrosspointError
+from hdl.axi.network_axi import NetworkAxi
 from hdl.block import Block, Parameters
-from hdl.blocks import BLOCKS, NETWORK
-from hdl.export import write_export
+from hdl.blocks import BLOCKS, NETWORK, NETWORK_AXI
+from hdl.export import describe, write_export
 from hdl.network.network import Network
 from hdl.network.network_parameters import NetworkParameters
 
@@ -62,9 +63,9 @@ def list_blocks() -> None:
 @click.argument("block_name", metavar="BLOCK")
 @parameter_option
 @click.option("--config", "config_source", metavar="NAME|FILE.toml",
-              help="The parameters that a layer of this config needs, instead of the block's defaults; of BLOCK network, "
-                   "the config, whose fields --set then reaches.")  # fmt: skip
-@click.option("--layer", metavar="NAME", help="The layer of --config; not of network.")
+              help="The parameters that a layer of this config needs, instead of the block's defaults; of BLOCK network or "
+                   "network_axi, the config, whose fields --set then reaches.")  # fmt: skip
+@click.option("--layer", metavar="NAME", help="The layer of --config; not of network and network_axi.")
 @click.option("--lanes", type=click.IntRange(min=1), metavar="N", help="Elements per beat.")
 @click.option("-o", "output", type=click.Path(path_type=Path), required=True, metavar="FILE.v",
               help="The Verilog; the description of ports and parameters goes to FILE.json.")  # fmt: skip
@@ -76,11 +77,13 @@ def export(
     lanes: int | None,
     output: Path,
 ) -> None:
-    """Write a BLOCK, or the whole network of a config, as plain Verilog-2001."""
-    if block_name == NETWORK:
+    """Write a BLOCK, or the whole network of a config (network; with the pins of AXI network_axi), as plain Verilog-2001."""
+    if block_name in (NETWORK, NETWORK_AXI):
         if lanes is not None or layer is not None:
-            raise click.UsageError("network with --lanes or --layer; accepted: --config, and --set hardware.lanes=N")
-        for path in write_export(output, NETWORK, Network, network_of(config_source, assignments)):
+            raise click.UsageError(
+                f"{block_name} with --lanes or --layer; accepted: --config, and --set hardware.lanes=N"
+            )
+        for path in export_network(output, block_name, network_of(config_source, assignments)):
             click.echo(path)
         return
     block_class = block_of(block_name)
@@ -93,7 +96,8 @@ def export(
         values = parameters_for_stage(block_name, block_class, stage, lanes or DEFAULT_LANES) | values
     elif lanes is not None:
         values = {"lanes": lanes} | values
-    for path in write_export(output, block_name, block_class, parameters_of(block_name, block_class, values)):
+    block = block_class(parameters_of(block_name, block_class, values))
+    for path in write_export(output, block_name, block, describe(block_name, block)):
         click.echo(path)
 
 
@@ -202,6 +206,15 @@ def network_of(config_source: str | None, assignments: Sequence[str]) -> Network
         return NetworkParameters.of_config(config)
     except ValueError as error:
         raise BlockError(f"network: {error}") from error
+
+
+def export_network(output: Path, name: str, parameters: NetworkParameters) -> list[Path]:
+    """The network with its streams, or behind AXI. Raises CrosspointError and OSError."""
+    if name == NETWORK:
+        network = Network(parameters)
+        return write_export(output, name, network, describe(name, network))
+    axi = NetworkAxi.of(parameters)
+    return write_export(output, name, axi, axi.describe(name))
 
 
 def stage_of(config_source: str, layer: str) -> Stage:

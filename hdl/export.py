@@ -21,7 +21,7 @@ from amaranth.lib import stream, wiring
 
 from emulator.atomic import write_together
 from emulator.errors import CrosspointError
-from hdl.block import Block, Parameters, warnings_as_errors
+from hdl.block import Block, warnings_as_errors
 from hdl.shapes import fields_of
 from hdl.tools import ToolError, reason
 
@@ -120,16 +120,15 @@ def _plain_name(escaped: str, taken: set[str]) -> str:
     return candidate
 
 
-def write_export(path: Path, name: str, block_class: type[Block], parameters: Parameters) -> list[Path]:
+def write_export(path: Path, name: str, component: wiring.Component, description: dict[str, Any]) -> list[Path]:
     """``FILE.v`` and ``FILE.json``, both or none. Raises CrosspointError and OSError."""
     if path.suffix != VERILOG_SUFFIX:
         raise CrosspointError(f"output {str(path)!r}: accepted: a file name that ends in {VERILOG_SUFFIX}")
-    description = path.with_suffix(DESCRIPTION_SUFFIX)
-    block = block_class(parameters)
+    described = path.with_suffix(DESCRIPTION_SUFFIX)
     write_together(
         {
-            path: to_verilog(name, block).encode(),
-            description: (json.dumps(describe(name, block), indent=2) + "\n").encode(),
+            path: to_verilog(name, component).encode(),
+            described: (json.dumps(description, indent=2) + "\n").encode(),
         }
     )
-    return [path, description]
+    return [path, described]

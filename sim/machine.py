@@ -6,7 +6,7 @@ The state lives in the simulated memories; it is read and written over the netwo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,19 +37,28 @@ IMAGES_A_CALL = 16
 
 
 class RtlMachine:
-    """See Machine. ``parameters``: hardware to run the network on, unless the one that is made for it. ``waves``: of a build
-    that can write them. Raises MachineError for a config that the hardware does not hold, and NativeError as `Native` does.
+    """See Machine. ``parameters``: hardware to run the network on, unless the one that is made for it. ``design_of``: what is
+    simulated of it, such as its netlist. ``waves``: of a build that can write them. Raises MachineError for a config that the
+    hardware does not hold, and NativeError as `Native` does.
     """
 
-    def __init__(self, config: Config, *, parameters: NetworkParameters | None = None, waves: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        parameters: NetworkParameters | None = None,
+        design_of: Callable[[Network], Design] = Design.of,
+        waves: bool = False,
+    ) -> None:
         self.config = config
+        self._design_of = design_of
         self._traced: RtlMachine | None = None
         try:
             self.network = Network(parameters or NetworkParameters.of_config(config))
             self.memory = NetworkMemory(self.network, config)
         except ValueError as error:
             raise MachineError(f"machine 'rtl': {error}") from error
-        self.native = Native(Design.of(self.network), waves=waves)
+        self.native = Native(design_of(self.network), waves=waves)
         self._initial = GoldenMachine(config).state()
         self.restart()
 
@@ -84,7 +93,7 @@ class RtlMachine:
         """See Traceable. The image is trained on hardware with probes, which is built when it is first wanted."""
         if self._traced is None:
             parameters = self.network.parameters.model_copy(update={"probes": True})
-            self._traced = RtlMachine(self.config, parameters=parameters)
+            self._traced = RtlMachine(self.config, parameters=parameters, design_of=self._design_of)
         machine = self._traced
         machine.load(self.state())
         recorder = Recorder(machine.native, self.config.stages)

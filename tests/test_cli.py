@@ -258,6 +258,19 @@ def test_compare_names_the_difference(capsys: pytest.CaptureFixture[str], monkey
     assert seen == {"names": ["golden", "fast"], "images": 3000, "seed": 4}
 
 
+def test_compare_of_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
+    for machine in ("golden", "fast"):
+        assert main(["train", *SHORT, "--machine", machine, "--epochs", "2", "--out", machine]) == 0
+    assert main(["train", *SHORT, "--epochs", "1", "--out", "shorter"]) == 0
+    capsys.readouterr()
+    assert main(["compare", "--checkpoints", "golden", "fast/checkpoint.npz"]) == 0
+    assert capsys.readouterr().out == "bit-exact: 155 weights, 16 images\n"
+    assert "training images 16 and 8; accepted: the same" in failure(
+        capsys, "compare", "--checkpoints", "golden", "shorter"
+    )
+    assert "--checkpoints A B alone" in failure(capsys, "compare", "--checkpoints", "golden", "fast", "--images", "100")
+
+
 # --- show -----------------------------------------------------------------------------------------------------------
 
 

@@ -8,14 +8,19 @@ packet_dropped          high while the count of dropped packets is not 0
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from hdl.axi.axi_lite import AxiLite
 from hdl.axi.axi_stream import ImagePackets, LogitPackets
-from hdl.axi.pins import AXI_LITE, axi_stream, connect_pins, pins
+from hdl.axi.pins import AXI_LITE, DATA_BITS, axi_stream, connect_pins, pins
 from hdl.axi.registers import Registers, exists
+from hdl.export import describe_pins
+from hdl.network.network import Network
+from hdl.network.network_parameters import NetworkParameters
 
 WORD_BITS = 32
 
@@ -41,6 +46,27 @@ class NetworkAxi(wiring.Component):
                 "packet_dropped": Out(1),
             }
         )
+
+    @classmethod
+    def of(cls, parameters: NetworkParameters) -> NetworkAxi:
+        """With the network of these parameters; words of logits are as short as they can be."""
+        network = Network(parameters)
+        logit = network.result.payload.elements.shape().elem_shape
+        return cls(
+            network,
+            address_bits=parameters.widths.address,
+            classes=parameters.softmax.classes,
+            word_bits=WORD_BITS if logit.width <= WORD_BITS else DATA_BITS,
+        )
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """As `describe` of hdl/export.py does it for blocks: parameters of the network, and the pins. No streams."""
+        return {
+            "block": name,
+            "parameters": self.network.parameters.model_dump(),
+            "pins": describe_pins(self),
+            "streams": {},
+        }
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

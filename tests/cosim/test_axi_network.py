@@ -13,7 +13,6 @@ from emulator.network.network import GoldenMachine
 from emulator.training.datasets import load_dataset
 from hdl.axi.axi_lite import byte_address
 from hdl.axi.network_axi import NetworkAxi
-from hdl.network.network import Network
 from hdl.network.network_parameters import NetworkParameters
 from sim.axi import Answers, Step, design_of, run_axi
 from sim.network_memory import BusWords, NetworkMemory
@@ -38,9 +37,8 @@ def packet(image: np.ndarray, label: int) -> bytes:
 def train_over_axi(config: Config, images: np.ndarray, labels: np.ndarray, stall: float) -> tuple[Integers, State]:
     """Logits of all images and the state after them. Nothing but AXI goes in or comes out."""
     parameters = NetworkParameters.of_config(config)
-    network = Network(parameters)
-    memory = NetworkMemory(network, config)
-    axi = NetworkAxi(network, address_bits=parameters.widths.address, classes=config.classes)
+    axi = NetworkAxi.of(parameters)
+    memory = NetworkMemory(axi.network, config)
     initial = GoldenMachine(config).state()
     addresses = np.concatenate([memory.places[name].ravel() for name in initial])
     steps = [

@@ -108,18 +108,44 @@ def test_export_of_a_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert "module network(" in Path("network.v").read_text()
 
 
+def test_export_of_a_network_behind_axi(capsys: pytest.CaptureFixture[str]) -> None:
+    """The pins that the description names are those of the module, in direction and width, beside clock and reset."""
+    assert main(["export", "network_axi", "--config", "tiny", "--set", "hardware.lanes=2", "-o", "axi.v"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["axi.v", "axi.json"]
+    description = json.loads(Path("axi.json").read_text())
+    assert (description["block"], description["parameters"]["devices"]) == ("network_axi", 2)
+    top = Path("axi.v").read_text().partition("\nmodule network_axi(")[2].partition("endmodule")[0]
+    pins = {
+        pin: {"direction": direction.removesuffix("put"), "width": int(high or 0) + 1}
+        for direction, high, pin in re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\w+) ?;", top, re.MULTILINE)
+    }
+    clock_and_reset = {pin: pins.pop(pin) for pin in ("clk", "rst")}
+    assert all(pin == {"direction": "in", "width": 1} for pin in clock_and_reset.values())
+    assert pins == description["pins"]
+    assert (pins["s_axil_awaddr"]["width"], pins["m_axis_tdata"]["width"], len(pins)) == (32, 32, 29)
+
+
+def test_export_behind_axi_of_logits_that_need_wide_words() -> None:
+    """Logits of 35 bits."""
+    wide = ("array.converters.adc_fraction_bits=14", "array.forward.bound_management=12")
+    options = [option for assignment in wide for option in ("--set", assignment)]
+    assert main(["export", "network_axi", "--config", "tiny", *options, "-o", "axi.v"]) == 0
+    assert json.loads(Path("axi.json").read_text())["pins"]["m_axis_tdata"]["width"] == 64
+
+
+@pytest.mark.parametrize("name", ("network", "network_axi"))
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("--lanes", "4"), "network with --lanes or --layer; accepted: .*"),
-        (("--config", "tiny", "--layer", "K1"), "network with --lanes or --layer; accepted: .*"),
+        (("--lanes", "4"), "{name} with --lanes or --layer; accepted: .*"),
+        (("--config", "tiny", "--layer", "K1"), "{name} with --lanes or --layer; accepted: .*"),
         (("--config", "tiny", "--set", "lanes=4"), "lanes: .*"),
         (("--config", "tiny", "--set", "array.update.mode=exact"), "network: .*mode = exact: accepted: pulsed.*"),
     ],
 )
-def test_network_refused(arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", "network", *arguments, "-o", "network.v"]) == 2
-    assert re.fullmatch(rf"error: {line}\n", capsys.readouterr().err)
+def test_network_refused(name: str, arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", name, *arguments, "-o", "network.v"]) == 2
+    assert re.fullmatch(rf"error: {line.format(name=name)}\n", capsys.readouterr().err)
     assert not Path("network.v").exists()
 
 

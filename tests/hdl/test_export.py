@@ -72,8 +72,13 @@ def test_the_description_fits_the_ports(name: str) -> None:
     assert ports == expected
 
 
+def write_divider(path: Path) -> list[Path]:
+    divider = Divider(DividerParameters())
+    return write_export(path, "divider", divider, describe("divider", divider))
+
+
 def test_the_files_hold_verilog_and_description(tmp_path: Path) -> None:
-    source, description = write_export(tmp_path / "block.v", "divider", Divider, DividerParameters())
+    source, description = write_divider(tmp_path / "block.v")
     assert (source.name, description.name) == ("block.v", "block.json")
     assert (source.read_text(), json.loads(description.read_text())) == exported("divider")
 
@@ -109,11 +114,11 @@ def test_plain_names() -> None:
 def test_both_files_or_none(tmp_path: Path) -> None:
     (tmp_path / "block.json").mkdir()
     with pytest.raises(OSError, match=r"block\.json"):
-        write_export(tmp_path / "block.v", "divider", Divider, DividerParameters())
+        write_divider(tmp_path / "block.v")
     assert [path.name for path in tmp_path.iterdir()] == ["block.json"]
 
 
 def test_a_file_name_without_its_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CrosspointError, match=r"block\.json'?\"?: accepted: a file name that ends in \.v"):
-        write_export(tmp_path / "block.json", "divider", Divider, DividerParameters())
+        write_divider(tmp_path / "block.json")
     assert not list(tmp_path.iterdir())

@@ -6,11 +6,12 @@ replication, BL, modes, bounds, gains, devices. Formats belong to the hardware a
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from emulator.compare import state_difference
@@ -20,7 +21,14 @@ from hdl.network.network_parameters import NetworkParameters
 from sim.machine import RtlMachine
 from tests.engine.test_equality import random_images
 
-LANES = (1, 3, 8, 16, 32)
+#: `hardware.lanes`, `hardware.port_lanes` and `generator.width` of each hardware.
+HARDWARES: tuple[tuple[int, int | str, int], ...] = (
+    (1, "auto", 64),
+    (3, "auto", 32),
+    (8, 8, 48),
+    (16, 2, 64),
+    (32, "auto", 64),
+)
 NETWORKS = 8  # of each hardware: 40 in all
 IMAGES = 3
 
@@ -43,7 +51,7 @@ def arrays(draw: st.DrawFn, formats: dict[str, Any]) -> dict[str, Any]:
         "forward": draw(reads()),
         "backward": draw(reads()),
         "update": {
-            "desired_bl": draw(st.sampled_from((1, 2, 10, 31))),
+            "desired_bl": draw(st.sampled_from((1, 2, 10, 31)) | st.integers(1, 31)),
             "management": draw(st.sampled_from(("none", "exact", "power_of_two"))),
             **formats["update"],
         },
@@ -60,7 +68,7 @@ def arrays(draw: st.DrawFn, formats: dict[str, Any]) -> dict[str, Any]:
 
 
 @st.composite
-def networks(draw: st.DrawFn, formats: dict[str, Any], lanes: int) -> Config:
+def networks(draw: st.DrawFn, formats: dict[str, Any], hardware: dict[str, Any]) -> Config:
     """One to four arrays; most sizes are no multiples of lanes."""
     height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
     layers: dict[str, Any] = {}
@@ -102,14 +110,14 @@ def networks(draw: st.DrawFn, formats: dict[str, Any], lanes: int) -> Config:
         "input": {"height": height, "width": width},
         "formats": formats["formats"],
         "generator": formats["generator"],
-        "hardware": {"lanes": lanes},
+        "hardware": hardware,
         "layers": layers,
     }
     return Config.model_validate(tree)
 
 
 @st.composite
-def hardwares(draw: st.DrawFn, lanes: int) -> list[Config]:
+def networks_of_one_hardware(draw: st.DrawFn, hardware: dict[str, Any], generator_width: int) -> list[Config]:
     """Networks of the same formats."""
     formats = {
         "classes": draw(st.integers(2, 12)),
@@ -118,7 +126,7 @@ def hardwares(draw: st.DrawFn, lanes: int) -> list[Config]:
             "activation_fraction_bits": draw(st.integers(6, 10)),
             "error_bits": draw(st.integers(8, 16)),
         },
-        "generator": {"width": draw(st.sampled_from((32, 48, 64)))},
+        "generator": {"width": generator_width},
         "update": {"probability_bits": draw(st.integers(8, 24))},
         "converters": {
             "dac_fraction_bits": draw(st.integers(4, 10)),
@@ -126,23 +134,56 @@ def hardwares(draw: st.DrawFn, lanes: int) -> list[Config]:
         },
         "weight": {"bits": 18, "fraction_bits": 17},
     }
-    return draw(st.lists(networks(formats, lanes), min_size=NETWORKS, max_size=NETWORKS))
+    return draw(st.lists(networks(formats, hardware), min_size=NETWORKS, max_size=NETWORKS))
+
+
+@cache
+def drawn(lanes: int, port_lanes: int | str, generator_width: int) -> tuple[Config, ...]:
+    """The networks of a hardware. The first example that Hypothesis makes is the simplest, so the second."""
+    examples: list[list[Config]] = []
+
+    @seed(lanes)
+    @settings(max_examples=2, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck))
+    @given(networks_of_one_hardware({"lanes": lanes, "port_lanes": port_lanes}, generator_width))
+    def draw(configs: list[Config]) -> None:
+        examples.append(configs)
+
+    draw()
+    return tuple(examples[-1])
+
+
+def test_the_networks_differ_in_all_that_a_descriptor_says() -> None:
+    """What the runs of this file are said to cover, they do: nothing is left out by the way of the dice."""
+    configs = [config for hardware in HARDWARES for config in drawn(*hardware)]
+    stages = [stage for config in configs for stage in config.stages]
+    reads = [read for stage in stages for read in (stage.array.forward, stage.array.backward)]
+    updates = [stage.array.update for stage in stages]
+    modes = {"none", "exact", "power_of_two"}
+    assert len({config.digest for config in configs}) == len(HARDWARES) * NETWORKS
+    assert {len(config.stages) for config in configs} == {1, 2, 3, 4}
+    assert {stage.kernel for stage in stages if stage.convolutional} == {1, 2, 3}
+    assert len({stage.channels for stage in stages if stage.convolutional}) > 4
+    assert {stage.pooled for stage in stages if stage.convolutional} == {True, False}
+    assert {stage.layer.bias for stage in stages} == {True, False}
+    assert {stage.layer.activation for stage in stages} == {"tanh", "identity", "softmax"}
+    assert {stage.array.replication for stage in stages} == {1, 2, 3, 5}
+    for side in ("forward", "backward"):
+        assert {getattr(stage.array, side).noise_management for stage in stages} == modes | {"constant"}
+    assert {read.bound_management for read in reads} == set(range(7))
+    assert {update.management for update in updates} == modes
+    assert {1, 31} < {update.desired_bl for update in updates} and len({each.desired_bl for each in updates}) > 10
+    for hardware in HARDWARES:
+        # Lines that do not fill their last beat, nor the last column of devices.
+        lanes = drawn(*hardware)[0].hardware.beat_lanes
+        uneven = [stage for config in drawn(*hardware) for stage in config.stages if stage.rows % lanes]
+        assert lanes == 1 or len([stage for stage in uneven if stage.columns % lanes]) > 2
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lanes", LANES)
-def test_drawn_networks_on_one_hardware(lanes: int) -> None:
-    """One example of the drawn lists for each hardware; the first that Hypothesis makes is the simplest, so the second."""
-    drawn: list[list[Config]] = []
-
-    @settings(max_examples=2, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck))
-    @given(hardwares(lanes))
-    def draw(configs: list[Config]) -> None:
-        drawn.append(configs)
-
-    draw()
-    configs = drawn[-1]
-    assert len(configs) == NETWORKS
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("hardware", HARDWARES, ids=lambda hardware: f"{hardware[0]}-lanes")
+def test_drawn_networks_on_one_hardware(hardware: tuple[int, int | str, int]) -> None:
+    configs = drawn(*hardware)
     parameters = NetworkParameters.of_configs(configs)
     for number, config in enumerate(configs):
         images, labels = random_images(config, IMAGES, seed=number)
