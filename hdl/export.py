@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from amaranth.back import verilog
+from amaranth.back import rtlil, verilog
 from amaranth.hdl import Shape
 from amaranth.lib import stream, wiring
 
@@ -85,6 +85,12 @@ def to_verilog(name: str, component: wiring.Component) -> str:
         except verilog.YosysError as error:
             raise ToolError(f"Verilog of {name}: {reason(str(error))}") from error
     return plain(source)
+
+
+def to_rtlil(name: str, component: wiring.Component) -> str:
+    """The component in Yosys' own language, top module ``name``."""
+    with warnings_as_errors():
+        return rtlil.convert(component, name=name, emit_src=False)
 
 
 def plain(source: str) -> str:

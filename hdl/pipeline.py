@@ -1,9 +1,9 @@
-"""Pipelines with stream ends: all stages advance together whenever the last one is empty or taken."""
+"""Pipelines with stream ends: all stages advance together whenever the last one is empty or taken; and what joins streams."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
 
 
 def pipeline(m: Module, i: wiring.PureInterface, o: wiring.PureInterface, stages: int) -> tuple[Value, list[Signal]]:
@@ -41,3 +41,20 @@ def fork(m: Module, i: wiring.PureInterface, outputs: list[wiring.PureInterface]
         m.d.comb += o.valid.eq(enable & i.valid & ~had)
         with m.If(enable & i.valid):
             m.d.sync += had.eq(~done & (had | o.ready))
+
+
+def relay(m: Module, i: wiring.PureInterface, name: str) -> wiring.PureInterface:
+    """Stream ``i`` in the same cycle, but with an ``i.ready`` that comes from a register: a word that is not taken at once
+    waits here, and the one behind it until that is taken. So long ways of ``ready`` end here."""
+    shape = i.payload.shape()
+    o = stream.Signature(shape).create(path=(name,))
+    waiting, kept = Signal(name=f"{name}_waiting"), Signal(shape, name=f"{name}_kept", reset_less=True)
+    m.d.comb += [
+        i.ready.eq(~waiting),
+        o.valid.eq(i.valid | waiting),
+        o.payload.eq(Mux(waiting, kept.as_value(), i.payload.as_value())),
+    ]
+    m.d.sync += waiting.eq(o.valid & ~o.ready)
+    with m.If(~waiting):
+        m.d.sync += kept.eq(i.payload)
+    return o

@@ -24,7 +24,7 @@ from typing import Any
 
 from emulator.errors import CrosspointError
 from hdl.block import Block
-from hdl.export import describe, to_verilog
+from hdl.export import describe, to_rtlil
 from hdl.tools import NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, ToolError, run_tool, tool_version
 
 BUILD_FOLDER = Path(__file__).parents[1] / "build" / "report"
@@ -118,11 +118,13 @@ endmodule
 
 def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER) -> Result:
     """Synthesise, place and route a block. Raises ToolError."""
-    verilog = to_verilog(name, block)
+    # Not through Verilog, where every word of a memory is a statement: that takes Yosys ten times as long.
+    source = to_rtlil(name, block)
     around = harness(name, describe(name, block))
     script = "; ".join(
         (
-            "read_verilog block.v harness.v",
+            "read_rtlil block.il",
+            "read_verilog harness.v",
             f"hierarchy -check -top {HARNESS}",
             "proc",
             f"flatten {name}",
@@ -138,12 +140,12 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
     routing = [*device.options, "--json", "netlist.json", "--report", "timing.json", "--freq", f"{device.target:g}"]
     routing += ["--seed", "1", "--timing-allow-fail"]
     tools = [tool_version(tool) for tool in (YOSYS, device.place_and_route)]
-    digest = hashlib.sha256(json.dumps([verilog, around, script, routing, tools]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([source, around, script, routing, tools]).encode()).hexdigest()[:16]
     finished = builds / f"{name}-{digest}"
     if not finished.exists():
         builds.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=builds))
-        (folder / "block.v").write_text(verilog, encoding="utf-8")
+        (folder / "block.il").write_text(source, encoding="utf-8")
         (folder / "harness.v").write_text(around, encoding="utf-8")
         run_tool(YOSYS, ["-q", "-p", script], folder)
         run_tool(device.place_and_route, routing, folder)

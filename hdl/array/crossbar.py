@@ -31,7 +31,7 @@ from hdl.array.converter import LATENCY, Converter, sense_payload
 from hdl.array.crossbar_access import CrossbarAccess, Space, access_payload, data_bits
 from hdl.array.crossbar_parameters import DEVICE_BITS, CrossbarParameters, CrossbarSettings
 from hdl.array.device import BOUND_DELAY, MOVE_LATENCY, WEIGHT_DELAY, DeviceLane, line_layout, sum_shape
-from hdl.array.intake import BANKS, Intake, Mode, column_bits, column_number, drive_payload, entry_layout, pulse_payload
+from hdl.array.intake import BANKS, Intake, column_bits, column_number, drive_payload, entry_layout, pulse_payload
 from hdl.array.noise_generators import NoiseGenerators
 from hdl.array.sequencer import COLUMN_DELAY, PRODUCT_DELAY, Sequencer, sum_delay
 from hdl.block import Block
@@ -106,12 +106,15 @@ class Crossbar(Block[CrossbarParameters]):
         wiring.connect(m, wiring.flipped(self.answer), access.answer)
 
         quiet = sequencer.idle & ~converter.busy
-        idle = quiet & intake.free & ~access.busy
+        # What goes before the next vector is known a cycle late, and begins only when no vector can begin any more.
+        hold = Signal()
+        m.d.sync += hold.eq(self.settings.valid | self.access.valid | access.busy)
+        idle = quiet & intake.free & ~access.busy & hold
         m.d.comb += [
             intake.settings.eq(settings),
             sequencer.settings.eq(settings),
             intake.quiet.eq(quiet),
-            intake.hold.eq(self.settings.valid | self.access.valid | access.busy),
+            intake.hold.eq(hold),
             self.settings.ready.eq(idle),
             access.allowed.eq(idle & ~self.settings.valid),
         ]
@@ -141,7 +144,7 @@ class Crossbar(Block[CrossbarParameters]):
         the column of the entry whose address was given two cycles ago."""
         p = self.parameters
         request = access.request
-        update = sequencer.mode == Mode.UPDATE
+        update = sequencer.updating
         m.submodules.list = entries = Memory(shape=entry_layout(p), depth=BANKS << width_for(p.columns - 1), init=[])
         entry_write, entry_read = entries.write_port(), entries.read_port()
         m.d.comb += [
@@ -154,11 +157,19 @@ class Crossbar(Block[CrossbarParameters]):
         # From the entry's address on: fetched in cycle 1, registered in 2 and 3; its column's address follows in 3.
         entry, second = Signal(entry_layout(p)), Signal(entry_layout(p))
         m.d.sync += [entry.eq(entry_read.data), second.eq(entry)]
-        weight_addresses = [Signal.like(sequencer.block_base, name="weight_address")]
-        m.d.sync += weight_addresses[0].eq(sequencer.block_base + entry.column)
+        # Addresses of weights end in registers of their own, the nearest that all memories have in common.
+        weight_addresses: list[Value] = [sequencer.block_base + entry.column]
         for delay in range(1, COLUMN_DELAY + MOVE_LATENCY - ADDRESS_DELAY + 1):
-            weight_addresses.append(Signal.like(weight_addresses[0], name=f"weight_address_{delay}"))
+            weight_addresses.append(Signal.like(sequencer.block_base, name=f"weight_address_{delay}"))
             m.d.sync += weight_addresses[delay].eq(weight_addresses[delay - 1])
+        read_address, write_address = Signal.like(sequencer.block_base), Signal.like(sequencer.block_base)
+        read_after = COLUMN_DELAY + WEIGHT_DELAY - 1 - ADDRESS_DELAY
+        m.d.sync += [
+            read_address.eq(
+                Mux(access.accessing, request.address, Mux(update, weight_addresses[read_after], weight_addresses[0]))
+            ),
+            write_address.eq(Mux(access.accessing, request.address, weight_addresses[-1])),
+        ]
 
         column_words = self._column_device(m, settings, entry.column, access)
         column, column_device = Signal(line_layout(p)), Signal(DEVICE_BITS)
@@ -173,7 +184,6 @@ class Crossbar(Block[CrossbarParameters]):
         row_lines, row_devices = self._rows(m, settings, intake, sequencer, access)
         m.d.comb += sequencer.fires.eq(Cat(line.value.any() for line in row_lines).any())
         live = sequencer.live
-        to_read = weight_addresses[COLUMN_DELAY + WEIGHT_DELAY - 1 - ADDRESS_DELAY]
         lanes = []
         for number in range(p.devices):
             group, place = divmod(number, p.lanes)
@@ -182,14 +192,16 @@ class Crossbar(Block[CrossbarParameters]):
                 shape=lane.weight.shape(), depth=max(2, p.weight_words), init=[]
             )
             write, read = memory.write_port(), memory.read_port()
+            stored = Signal(name=f"stored_{number}")
+            m.d.sync += stored.eq((request.space == Space.WEIGHT) & (request.lane == number))
             m.d.comb += [
-                read.addr.eq(Mux(access.read, request.address, Mux(update, to_read, weight_addresses[0]))),
-                write.addr.eq(Mux(access.write, request.address, weight_addresses[-1])),
+                read.addr.eq(read_address),
+                write.addr.eq(write_address),
                 write.data.eq(Mux(access.write, request.data[: p.weight_bits].as_signed(), lane.moved)),
                 write.en.eq(
                     Mux(
                         access.write,
-                        (request.space == Space.WEIGHT) & (request.lane == number),
+                        stored,
                         update & live[COLUMN_DELAY + MOVE_LATENCY - 1] & lane.fires,
                     )
                 ),
@@ -200,7 +212,7 @@ class Crossbar(Block[CrossbarParameters]):
                 lane.load.eq(sequencer.load[group]),
                 lane.row.eq(row_lines[place]),
                 lane.row_device.eq(row_devices[place]),
-                lane.forward.eq(sequencer.mode == Mode.FORWARD),
+                lane.forward.eq(sequencer.forward),
                 lane.column.eq(column),
                 lane.column_device.eq(column_device),
                 lane.late_device.eq(late_device[-1]),
@@ -212,7 +224,7 @@ class Crossbar(Block[CrossbarParameters]):
             lanes.append(lane)
         for lane, following in zip(lanes, lanes[p.lanes :], strict=False):
             m.d.comb += lane.shifted.eq(following.total)
-        self._answer(m, access, Space.WEIGHT, Array(lane.weight.as_unsigned() for lane in lanes)[request.lane])
+        self._answer(m, access, Space.WEIGHT, Array(lane.kept.as_unsigned() for lane in lanes)[request.lane])
         self._count(m, sequencer, lanes)
         return lanes, entry.column
 
@@ -226,9 +238,9 @@ class Crossbar(Block[CrossbarParameters]):
         write, read = memory.write_port(), memory.read_port()
         address = Signal.like(read.addr, name="column_device_address")
         accessed = column_number(p, request.address, request.lane[: width_for(p.lanes - 1)])
-        m.d.sync += address.eq(settings.column_base * p.lanes + column)
+        m.d.sync += address.eq(Mux(access.accessing, accessed, settings.column_base * p.lanes + column))
         m.d.comb += [
-            read.addr.eq(Mux(access.read, accessed, address)),
+            read.addr.eq(address),
             write.addr.eq(accessed),
             write.data.eq(request.data),
             write.en.eq(access.write & (request.space == Space.COLUMN_DEVICE)),
@@ -257,7 +269,7 @@ class Crossbar(Block[CrossbarParameters]):
             m.submodules[f"row_devices_{lane}"] = words = Memory(shape=DEVICE_BITS, depth=max(2, p.row_beats), init=[])
             word_write, word_read = words.write_port(), words.read_port()
             m.d.comb += [
-                word_read.addr.eq(Mux(access.read, request.address, settings.row_base + sequencer.row)),
+                word_read.addr.eq(Mux(access.accessing, request.address, settings.row_base + sequencer.row)),
                 word_write.addr.eq(request.address),
                 word_write.data.eq(request.data),
                 word_write.en.eq(access.write & (request.space == Space.ROW_DEVICE) & (request.lane == lane)),
@@ -270,10 +282,9 @@ class Crossbar(Block[CrossbarParameters]):
         """Coincidences of an update cycle: those of a column, a cycle after it is in the lanes, through a tree."""
         counted = Signal.like(self.report.payload.coincidences)
         in_column = adder_tree(m, [lane.coincidences for lane in lanes], "coincidences")
-        updating = sequencer.mode == Mode.UPDATE
         with m.If(sequencer.release.any()):
             m.d.sync += counted.eq(0)
-        with m.Elif(updating & sequencer.live[COLUMN_DELAY + levels(self.parameters.devices)]):
+        with m.Elif(sequencer.updating & sequencer.live[COLUMN_DELAY + levels(self.parameters.devices)]):
             m.d.sync += counted.eq(counted + in_column)
         m.d.comb += self.report.payload.coincidences.eq(counted)
 
@@ -289,7 +300,7 @@ class Crossbar(Block[CrossbarParameters]):
         """Sums by beat, on their way to the converter: totals of rows as they are handed out, or sums of columns over
         the blocks. ``column``: of the entry, two cycles after its address."""
         p = self.parameters
-        backward = sequencer.mode == Mode.BACKWARD
+        backward = sequencer.backward
         product = adder_tree(m, [lane.product for lane in lanes], "products")
         in_block = Signal(sum_shape(p))
         m.d.sync += in_block.eq(product)
@@ -327,12 +338,12 @@ class Crossbar(Block[CrossbarParameters]):
             m.d.sync += complete.eq(complete + 1)
         with m.Elif(backward & writing & (settings.row_blocks == 1)):
             m.d.sync += complete.eq(numbers[-1])
-        m.d.comb += [
-            converter.start.eq(sequencer.start),
+        m.d.comb += [converter.start.eq(sequencer.start), converter.summed.eq(complete)]
+        # There in time: nothing is summed so early.
+        m.d.sync += [
             converter.beats.eq(Mux(backward, settings.column_beats, settings.row_beats)),
             converter.noise_gain.eq(Mux(backward, settings.backward_noise_gain, settings.forward_noise_gain)),
             converter.limit.eq(Mux(backward, settings.backward_limit, settings.forward_limit)),
-            converter.summed.eq(complete),
         ]
 
     def _lines(
@@ -348,8 +359,7 @@ class Crossbar(Block[CrossbarParameters]):
         """Noise generators and masks of both sides: for the converter the sensed side's, for the intake those of all."""
         p = self.parameters
         request = access.request
-        backward = sequencer.mode == Mode.BACKWARD
-        accessing = access.read | access.write
+        backward = sequencer.backward
         row_noise, column_noise = noises
         for noise, sensed, base, taking, address, draw, space in (
             (row_noise, ~backward, settings.row_base, intake.read_rows, intake.row_address, intake.draw_rows, Space.ROW_NOISE),
@@ -357,7 +367,9 @@ class Crossbar(Block[CrossbarParameters]):
         ):  # fmt: skip
             reading = converter.busy & sensed
             m.d.comb += [
-                noise.address.eq(Mux(accessing, request.address, Mux(reading, base + converter.number, address))),
+                noise.address.eq(
+                    Mux(access.accessing, request.address, Mux(reading, base + converter.number, address))
+                ),
                 noise.read.eq(access.read | taking | (reading & converter.read)),
                 noise.draw.eq(draw | (reading & converter.draw)),
                 noise.state.eq(request.data),
@@ -381,7 +393,7 @@ class Crossbar(Block[CrossbarParameters]):
                 write.addr.eq(request.address),
                 write.data.eq(request.data),
                 write.en.eq(access.write & (request.space == space)),
-                read.addr.eq(Mux(access.read, request.address, base + converter.number)),
+                read.addr.eq(Mux(access.accessing, request.address, base + converter.number)),
                 read.en.eq(access.read | converter.read),
             ]
             self._answer(m, access, space, read.data)
@@ -395,9 +407,11 @@ class Crossbar(Block[CrossbarParameters]):
         ]
 
     def _answer(self, m: Module, access: CrossbarAccess, space: Space, word: Value) -> None:
-        """What an access to ``space`` reads, a cycle after its address."""
+        """What an access to ``space`` reads, at the output of its memory or a cycle later."""
+        register = Signal.like(access.chosen, name=f"answer_{space.name.lower()}")
+        m.d.sync += register.eq(word)
         with m.If(access.request.space == space):
-            m.d.comb += access.chosen.eq(word)
+            m.d.comb += access.chosen.eq(register)
 
 
 def _beat_and_lane(parameters: CrossbarParameters, column: Value) -> tuple[Value, Value]:

@@ -1,11 +1,14 @@
 """Reading and writing the crossbar's memories from outside, while nothing else is under way.
 
-A word of ``request`` is served in the next cycle; what was read is chosen a cycle later, then offered as ``answer``.
+A word is taken into ``request``; from the next cycle on ``accessing`` leads its address to the memories through their address
+registers, a cycle later it is served (``read``, ``write``). What was read passes the outputs of the memories, a register of
+each (REGISTERS cycles in all) and a choice among them before it is offered as ``answer``: all ways across the device, none
+of them in the clock's.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, unsigned
+from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,6 +27,10 @@ class Space(enum.Enum, shape=unsigned(3)):
     COLUMN_DEVICE = 4
     ROW_MASK = 5
     COLUMN_MASK = 6
+
+
+#: Cycles from ``read`` to ``chosen``: a memory, a register beside it, a register in front of the choice.
+REGISTERS = 3
 
 
 def data_bits(parameters: CrossbarParameters) -> int:
@@ -53,6 +60,7 @@ class CrossbarAccess(wiring.Component):
                 "allowed": In(1),
                 "busy": Out(1),
                 "request": Out(payload),
+                "accessing": Out(1),
                 "read": Out(1),
                 "write": Out(1),
                 "chosen": In(bits),
@@ -63,7 +71,8 @@ class CrossbarAccess(wiring.Component):
         m = Module()
         with m.If(self.answer.ready):
             m.d.sync += self.answer.valid.eq(0)
-        with m.FSM():
+        fetched = Signal(range(REGISTERS))
+        with m.FSM() as sequence:
             with m.State("idle"):
                 m.d.comb += [
                     self.access.ready.eq(self.allowed & ~self.answer.valid),
@@ -71,14 +80,21 @@ class CrossbarAccess(wiring.Component):
                 ]
                 with m.If(self.access.valid & self.access.ready):
                     m.d.sync += self.request.eq(self.access.payload)
-                    m.next = "serve"
+                    m.next = "lead"
+            with m.State("lead"):
+                m.next = "serve"
             with m.State("serve"):
-                m.d.comb += [self.busy.eq(1), self.read.eq(~self.request.write), self.write.eq(self.request.write)]
+                m.d.comb += [self.read.eq(~self.request.write), self.write.eq(self.request.write)]
+                m.d.sync += fetched.eq(0)
                 m.next = "idle"
                 with m.If(self.read):
-                    m.next = "choose"
-            with m.State("choose"):
-                m.d.comb += self.busy.eq(1)
-                m.d.sync += [self.answer.valid.eq(1), self.answer.payload.data.eq(self.chosen)]
-                m.next = "idle"
+                    m.next = "fetch"
+            with m.State("fetch"):
+                m.d.sync += fetched.eq(fetched + 1)
+                with m.If(fetched == REGISTERS - 1):
+                    m.d.sync += [self.answer.valid.eq(1), self.answer.payload.data.eq(self.chosen)]
+                    m.next = "idle"
+        m.d.comb += self.accessing.eq(~sequence.ongoing("idle"))
+        with m.If(self.accessing):
+            m.d.comb += self.busy.eq(1)
         return m

@@ -117,6 +117,7 @@ class DeviceLane(wiring.Component):
                 "column_device": In(DEVICE_BITS),
                 "late_device": In(DEVICE_BITS),
                 "weight": In(weight),
+                "kept": Out(weight),  # a cycle later
                 "product": Out(signed(self._multiplicand.width + self._multiplier.width)),
                 "restart": In(1),
                 "accumulate": In(1),
@@ -230,24 +231,26 @@ class DeviceLane(wiring.Component):
             code = Mux(self.forward, self.column.value, row.value)
             m.d.sync += [multiplicand.eq(self.weight), multiplier.eq(code[: p.code_bits].as_signed())]
 
+        total = Signal(sum_shape(p), reset_less=True)
+        m.d.comb += self.total.eq(total)
         with m.If(self.restart):
-            m.d.sync += self.total.eq(0)
+            m.d.sync += total.eq(0)
         with m.Elif(self.shift):
-            m.d.sync += self.total.eq(self.shifted)
+            m.d.sync += total.eq(self.shifted)
         with m.Elif(self.accumulate):
-            m.d.sync += self.total.eq(self.total + self.product)
+            m.d.sync += total.eq(total + self.product)
 
     def _move(self, m: Module, bound: Signal, rising: Value, up: Value) -> None:
         p = self.parameters
         shift = CYCLE_FRACTION_BITS + STEP_EXTRA_BITS
         largest = (p.largest_directed_step * p.largest_factor >> shift) + 1
-        change, weight = Signal(signed_for(largest)), Signal(signed(p.weight_bits))
+        change = Signal(signed_for(largest))
         moved = Signal(signed_for(p.weight_limit + largest))
         room = sum_or_difference(Cat(bound, Const(0, 1)).as_signed(), moved, rising)
         limit = Cat(bound, Const(0, 1)).as_signed()
         m.d.sync += [
             change.eq(round_shift(self.product, shift)),
-            weight.eq(self.weight),
-            moved.eq(sum_or_difference(weight, change, ~up)),
+            self.kept.eq(self.weight),
+            moved.eq(sum_or_difference(self.kept, change, ~up)),
             self.moved.eq(Mux(room < 0, Mux(rising, limit, -limit), moved)),
         ]

@@ -49,7 +49,9 @@ class Sequencer(wiring.Component):
                 "release": Out(BANKS),
                 "idle": Out(1),
                 "start": Out(1),  # of a read
-                "mode": Out(Mode),
+                "forward": Out(1),
+                "backward": Out(1),
+                "updating": Out(1),
                 "even": Out(1),
                 "list_address": Out(width_for(p.columns - 1) + 1),
                 "list_read": Out(1),
@@ -86,6 +88,7 @@ class Sequencer(wiring.Component):
             self.line_address.eq(Cat(self.row[: len(self.line_address) - 1], at.bank)),
             self.first_block.eq(at.block == 0),
         ]
+        m.d.sync += [self.restart.eq(0), self.clear.eq(0)]
         with m.If(self.list_read):
             m.d.sync += at.index.eq(at.index + 1)
         with m.If(self.row_read | self.shift):
@@ -107,7 +110,9 @@ class Sequencer(wiring.Component):
         with m.State("idle"):
             m.d.comb += [self.idle.eq(~reads & ~filled), self.start.eq(reads | (filled & ~update_taken))]
             m.d.sync += [
-                self.mode.eq(self.mode_taken),
+                self.forward.eq(self.mode_taken == Mode.FORWARD),
+                self.backward.eq(self.mode_taken == Mode.BACKWARD),
+                self.updating.eq(update_taken),
                 at.block.eq(0),
                 self.row.eq(0),
                 self.block_base.eq(self.settings.weight_base),
@@ -117,11 +122,12 @@ class Sequencer(wiring.Component):
                 with m.If(update_taken & ~more):
                     m.next = "report"
         with m.State("begin"):
-            m.d.comb += [self.restart.eq(1), self.clear.eq(1)]
+            # Many lanes hear of it a cycle later, which is soon enough.
+            m.d.sync += [self.restart.eq(1), self.clear.eq(1)]
             m.d.sync += [at.index.eq(0), at.group.eq(0)]
-            with m.If(self.mode == Mode.FORWARD):
+            with m.If(self.forward):
                 m.next = "run"
-            with m.Elif((self.mode == Mode.UPDATE) | self.rows_taken | filled):
+            with m.Elif(self.updating | self.rows_taken | filled):
                 m.next = "load"
 
     def _last_of_block(self, at: _Position) -> Value:
@@ -148,30 +154,30 @@ class Sequencer(wiring.Component):
             m.next = "loaded"
         with m.State("loaded"):
             m.next = "run"
-            with m.If((self.mode == Mode.UPDATE) & ~fires):
+            with m.If(self.updating & ~fires):
                 m.next = "next"
 
     def _run(self, m: Module, at: _Position, filled: Value, more: Value) -> None:
         """The list, and the way of its last entry to where it counts."""
-        updating, forward = self.mode == Mode.UPDATE, self.mode == Mode.FORWARD
         with m.State("run"):
-            m.d.comb += self.list_read.eq(more & (~updating | ~self.even))
+            m.d.comb += self.list_read.eq(more & (~self.updating | ~self.even))
             with m.If(filled & ~more):
                 m.next = "drain"
         with m.State("drain"):
             # What is at its end in this cycle is there in the next.
             on_the_way = Mux(
-                forward,
+                self.forward,
                 self.live[: PRODUCT_DELAY - 1].any(),
-                Mux(updating, self.live[:-1].any(), self.live[: sum_delay(self.parameters) - 1].any()),
+                Mux(self.updating, self.live[:-1].any(), self.live[: sum_delay(self.parameters) - 1].any()),
             )
             with m.If(~on_the_way):
                 m.next = "next"
-                with m.If(forward):
+                with m.If(self.forward):
+                    m.d.sync += self.shift.eq(1)
                     m.next = "hand out"
         with m.State("hand out"):
-            m.d.comb += self.shift.eq(1)
             with m.If(self._last_of_block(at)):
+                m.d.sync += self.shift.eq(0)
                 m.next = "next"
 
     def _end(self, m: Module, at: _Position) -> None:
@@ -188,7 +194,7 @@ class Sequencer(wiring.Component):
         with m.State("finish"):
             m.d.comb += self.done.eq(1)
             m.d.sync += at.index.eq(0)
-            with m.If(self.mode == Mode.UPDATE):
+            with m.If(self.updating):
                 m.next = "report"
             with m.Elif(~self.converting):
                 m.next = "release"

@@ -50,7 +50,7 @@ from hdl.network.tile import Operation, Tile
 from hdl.periphery.block_exponent import SHIFT
 from hdl.periphery.pooling import PLACE
 from hdl.periphery.softmax import Softmax
-from hdl.pipeline import fork
+from hdl.pipeline import fork, relay
 from hdl.shapes import beat, index_for, record, stream_of, width_for
 
 
@@ -219,14 +219,12 @@ class Network(Block[NetworkParameters]):
             m.d.sync += going.updates.eq(going.updates + 1)
 
     def _pass(self, m: Module, name: str, source: Any, target: Any) -> None:
-        """A stream of the tile, and its probe if there is one."""
-        if not self.parameters.probes:
-            _connect(m, source, target)
-            return
-        probe = getattr(self, f"probe_{name}")
-        fork(m, source, [target, wiring.flipped(probe)], 1)
-        _assign(m, source.payload, target.payload)
-        _assign(m, source.payload, probe.payload)
+        """A stream of the tile, and its probe if there is one. Ways of ``ready`` on either side do not add up."""
+        relayed = relay(m, source, name)
+        probe = [wiring.flipped(getattr(self, f"probe_{name}"))] if self.parameters.probes else []
+        fork(m, relayed, [target, *probe], 1)
+        for output in (target, *probe):
+            _assign(m, relayed.payload, output.payload)
 
     def _connect_layers(self, m: Module, going: _Going) -> None:
         """What surrounds the tile."""

@@ -48,7 +48,7 @@ from hdl.periphery.pulse_generator import PulseGenerator
 from hdl.periphery.replicate import Replicate
 from hdl.periphery.scaler import SHIFT, Scaler
 from hdl.periphery.update_management import UpdateManagement
-from hdl.pipeline import fork
+from hdl.pipeline import fork, relay
 from hdl.shapes import beat, record, signed_for, stream_of, width_for
 from hdl.vector_store import VectorStore
 
@@ -181,14 +181,15 @@ class Tile(Block[TileParameters]):
 
     def _send(self, m: Module, blocks: _Blocks, going: _Going) -> None:
         """From the memory of a side to the DAC, or to the pulse generators."""
-        for source, chosen in ((blocks.columns, ~going.rows_sent), (blocks.rows, going.rows_sent)):
+        columns, rows = relay(m, blocks.columns.o, "columns"), relay(m, blocks.rows.o, "rows")
+        for source, chosen in ((columns, ~going.rows_sent), (rows, going.rows_sent)):
             for target, enable in ((blocks.converter, going.reading), (blocks.probability, going.pulsing)):
                 with m.If(chosen & enable):
-                    m.d.comb += [target.i.valid.eq(source.o.valid), source.o.ready.eq(target.i.ready)]
-                    _pass_vector(m, source.o.payload, target.i.payload)
+                    m.d.comb += [target.i.valid.eq(source.valid), source.ready.eq(target.i.ready)]
+                    _pass_vector(m, source.payload, target.i.payload)
         # The last beat of an update cycle waits for the end of the cycle before, so that one at most is on its way.
-        with m.If(going.pulsing & going.rows_sent & blocks.rows.o.payload.last & going.pulses_on_their_way):
-            m.d.comb += [blocks.probability.i.valid.eq(0), blocks.rows.o.ready.eq(0)]
+        with m.If(going.pulsing & going.rows_sent & rows.payload.last & going.pulses_on_their_way):
+            m.d.comb += [blocks.probability.i.valid.eq(0), rows.ready.eq(0)]
         converter, probability = blocks.converter.i.payload, blocks.probability.i.payload
         m.d.comb += [
             converter.multiplier.eq(going.scaling.multiplier),
@@ -206,20 +207,21 @@ class Tile(Block[TileParameters]):
         _pass_vector(m, blocks.converter.o.payload, self.drive.payload)
 
     def _pulse(self, m: Module, blocks: _Blocks, going: _Going) -> None:
-        source, target, settings = blocks.probability, blocks.pulse_generator, going.settings
+        source = relay(m, blocks.probability.o, "words")
+        target, settings = blocks.pulse_generator, going.settings
         m.d.comb += [
-            target.i.valid.eq(source.o.valid),
-            source.o.ready.eq(target.i.ready),
-            target.i.payload.mask.eq(source.o.payload.mask),
-            target.i.payload.last.eq(source.o.payload.last),
-            target.i.payload.sideband.eq(source.o.payload.sideband),
-            target.i.payload.end.eq(source.o.payload.last & source.o.payload.sideband),
+            target.i.valid.eq(source.valid),
+            source.ready.eq(target.i.ready),
+            target.i.payload.mask.eq(source.payload.mask),
+            target.i.payload.last.eq(source.payload.last),
+            target.i.payload.sideband.eq(source.payload.sideband),
+            target.i.payload.end.eq(source.payload.last & source.payload.sideband),
             target.i.payload.desired_bl.eq(settings.desired_bl),
             target.i.payload.base.eq(settings.pulse_base),
         ]
         for lane in range(self.parameters.lanes):
             # A line whose word rounds to 0 never fires, so its sign, which rounding loses, does not matter.
-            word = source.o.payload.elements[lane]
+            word = source.payload.elements[lane]
             m.d.comb += [
                 target.i.payload.elements[lane].eq(magnitude(word)),
                 target.i.payload.negative[lane].eq(word < 0),
@@ -241,9 +243,10 @@ class Tile(Block[TileParameters]):
         """What was accepted: halvings taken back, mean over the copies, times the scale."""
         settings, delivery = going.settings, going.delivery
         backward = delivery.backward
+        held, mean = relay(m, blocks.held.o, "held"), relay(m, blocks.mean.o, "mean")
         m.d.comb += [
-            blocks.restore.i.valid.eq(blocks.held.o.valid & going.delivering),
-            blocks.held.o.ready.eq(blocks.restore.i.ready & going.delivering),
+            blocks.restore.i.valid.eq(held.valid & going.delivering),
+            held.ready.eq(blocks.restore.i.ready & going.delivering),
             blocks.restore.i.payload.shift.eq(-delivery.halvings),
             blocks.mean.i.payload.beats.eq(Mux(backward, settings.column_beats, settings.row_beats)),
             blocks.mean.i.payload.copies.eq(Mux(backward, settings.column_copies, settings.row_copies)),
@@ -253,10 +256,10 @@ class Tile(Block[TileParameters]):
             blocks.scale_back.i.payload.shift.eq(delivery.shift),
             blocks.scale_back.i.payload.sideband.eq(backward),
         ]
-        _pass_vector(m, blocks.held.o.payload, blocks.restore.i.payload)
-        for source, target in ((blocks.restore, blocks.mean), (blocks.mean, blocks.scale_back)):
-            m.d.comb += [target.i.valid.eq(source.o.valid), source.o.ready.eq(target.i.ready)]
-            _pass_vector(m, source.o.payload, target.i.payload)
+        _pass_vector(m, held.payload, blocks.restore.i.payload)
+        for source, target in ((blocks.restore.o, blocks.mean), (mean, blocks.scale_back)):
+            m.d.comb += [target.i.valid.eq(source.valid), source.ready.eq(target.i.ready)]
+            _pass_vector(m, source.payload, target.i.payload)
         result = blocks.scale_back.o
         for target, chosen in ((self.y, ~result.payload.sideband), (self.z, result.payload.sideband)):
             _pass_vector(m, result.payload, target.payload)

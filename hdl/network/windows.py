@@ -26,9 +26,10 @@ class Windows:
 
     def __init__(self, m: Module, geometry: WindowGeometry, step: Value, load: Value) -> None:
         g = geometry
-        #: Of the beat in a volume that starts at 0; within the row of pixels.
+        #: Of the beat in a volume that starts at 0; within the row of pixels. Both are registers: memories are behind them.
         self.address, self.place_in_line = Signal.like(g.line_step), Signal.like(g.line_step)
-        line, pixel = Signal.like(g.line_step), Signal.like(g.line_step)
+        # Of the first beat of the row of pixels, of the pixel, and of the pixel within the row.
+        line, start, pixel = (Signal.like(g.line_step, name=name) for name in ("line", "start", "pixel"))
         beat, column, row = (
             Signal.like(last, name=name)
             for name, last in (("beat", g.last_beat), ("column", g.last_column), ("row", g.last_row))
@@ -39,16 +40,27 @@ class Windows:
         #: Place in the window: 0 .. 3, row by row.
         self.place = Cat(column[0], row[0])
         self.inside = ~(g.pooled & ((last_column & ~column[0]) | (last_row & ~row[0])))
-        m.d.comb += [self.address.eq(line + pixel + beat), self.place_in_line.eq(pixel + beat)]
+        next_line = line + Mux(row[0] | ~g.pooled, g.line_step, 0)
+        pixel_step = Mux(column[0] | ~g.pooled, g.pixel_step, 0)
+        next_start = Mux(last_column, next_line, start + pixel_step)
+        next_pixel = Mux(last_column, 0, pixel + pixel_step)
         with m.If(step):
-            m.d.sync += beat.eq(Mux(self.position_ends, 0, beat + 1))
+            m.d.sync += [
+                beat.eq(beat + 1),
+                self.address.eq(self.address + 1),
+                self.place_in_line.eq(self.place_in_line + 1),
+            ]
             with m.If(self.position_ends):
-                m.d.sync += column.eq(Mux(last_column, 0, column + 1))
-                with m.If(column[0] | ~g.pooled):
-                    m.d.sync += pixel.eq(pixel + g.pixel_step)
+                m.d.sync += [
+                    beat.eq(0),
+                    column.eq(Mux(last_column, 0, column + 1)),
+                    start.eq(next_start),
+                    self.address.eq(next_start),
+                    pixel.eq(next_pixel),
+                    self.place_in_line.eq(next_pixel),
+                ]
                 with m.If(last_column):
-                    m.d.sync += [pixel.eq(0), row.eq(row + 1)]
-                    with m.If(row[0] | ~g.pooled):
-                        m.d.sync += line.eq(line + g.line_step)
+                    m.d.sync += [row.eq(row + 1), line.eq(next_line)]
         with m.If(load):
-            m.d.sync += [line.eq(0), pixel.eq(0), beat.eq(0), column.eq(0), row.eq(0)]
+            m.d.sync += [word.eq(0) for word in (self.address, self.place_in_line, line, start, pixel)]
+            m.d.sync += [counter.eq(0) for counter in (beat, column, row)]
