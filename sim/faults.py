@@ -130,7 +130,7 @@ FAULTS: list[Fault] = [
         ("lines that are not there count as saturated", "self.sense.payload.saturated & self.sense.payload.mask", "self.sense.payload.saturated"),
         ("guard bits of the mean are left in", "going.scaling.fraction + settings.guard_bits", "going.scaling.fraction"),
         ("both sides have the gain of x", "Mux(going.rows_sent, going.gains.delta_shift, going.gains.x_shift)", "going.gains.x_shift"),
-        ("the maximum of x is that of delta", "update.i.payload.x_maximum.eq(x_maximum)", "update.i.payload.x_maximum.eq(search.o.payload.maximum)"),
+        ("the maximum of x is that of delta", "update.i.payload.x_maximum.eq(x_maximum)", "update.i.payload.x_maximum.eq(found.payload.maximum)"),
         ("settings are taken at any time", "self.settings.ready.eq(idle)", "self.settings.ready.eq(1)"),
         ("settings are taken while a read is given out", " & ~going.delivering\n", "\n"),
         ("a read begins before the pulses are sent", "~updating & ~going.pulses_on_their_way)", "~updating)"),

@@ -88,10 +88,11 @@ class Converter(wiring.Component):
         total = delayed(m, advance, self.sums[lane], 3, f"sum_{lane}")[-1]
         above, below = code >= self.limit, code <= -self.limit
         limited = Mux(above, self.limit, Mux(below, -self.limit, code))
+        drawn = gaussian(m, word)
         with m.If(advance):
             m.d.sync += [
                 word.eq(self.words[lane]),
-                xi.eq(gaussian(m, word)),
+                xi.eq(drawn),
                 noise.eq(xi * self.noise_gain),
                 noisy.eq(total + noise),
                 code.eq(round_shift(noisy, p.adc_shift)),

@@ -10,8 +10,9 @@ Model: emulator/array/crossbar.py, docs/arithmetic.md sections 9 and 13. Streams
 - ``report``: of every update cycle, once it is done, its coincidences;
 - ``access``, ``answer``: the contents of the memories (``Space``); a read gives an answer.
 
-Of what waits when nothing is under way, settings go first, then accesses, pulses, drives. A read waits until earlier
-updates are done; the pulses of an update are taken while the one before is worked on.
+Of what waits when nothing is under way, settings go first, then accesses, pulses, drives; only a vector that comes in the
+same cycle as settings or an access may begin before them. A read waits until earlier updates are done; the pulses of an
+update are taken while the one before is worked on.
 
 Inside, ``devices`` rows are worked on at once, a block after the other, each with one column per cycle (reads) or two
 cycles (updates). Reset ends what is under way; memories keep their contents.
@@ -105,15 +106,13 @@ class Crossbar(Block[CrossbarParameters]):
         wiring.connect(m, wiring.flipped(self.sense), converter.sense)
         wiring.connect(m, wiring.flipped(self.answer), access.answer)
 
-        quiet = sequencer.idle & ~converter.busy
         # What goes before the next vector is known a cycle late, and begins only when no vector can begin any more.
         hold = Signal()
         m.d.sync += hold.eq(self.settings.valid | self.access.valid | access.busy)
-        idle = quiet & intake.free & ~access.busy & hold
+        idle = intake.free & intake.quiet & ~access.busy & hold
         m.d.comb += [
             intake.settings.eq(settings),
             sequencer.settings.eq(settings),
-            intake.quiet.eq(quiet),
             intake.hold.eq(hold),
             self.settings.ready.eq(idle),
             access.allowed.eq(idle & ~self.settings.valid),
@@ -374,8 +373,10 @@ class Crossbar(Block[CrossbarParameters]):
                 noise.draw.eq(draw | (reading & converter.draw)),
                 noise.state.eq(request.data),
             ]
-            with m.If(access.write & (request.space == space)):
-                m.d.comb += noise.store.eq(1 << request.lane[: width_for(p.lanes - 1)])
+            chosen = Signal.like(noise.store, name=f"{space.name.lower()}_stored")
+            m.d.sync += chosen.eq((request.space == space) << request.lane[: width_for(p.lanes - 1)])
+            with m.If(access.write):
+                m.d.comb += noise.store.eq(chosen)
             self._answer(m, access, space, noise.states[request.lane[: width_for(p.lanes - 1)]])
         m.d.comb += [
             intake.row_words.eq(row_noise.words),

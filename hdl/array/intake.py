@@ -73,7 +73,7 @@ class Intake(wiring.Component):
                 "pulse": In(stream_of(pulse_payload(p))),
                 "settings": In(p.settings),
                 "hold": In(1),  # something else goes before the next vector
-                "quiet": In(1),  # nothing is under way behind the banks
+                "quiet": Out(1),  # nothing is under way behind the banks: each is held until all is done
                 "free": Out(1),  # no vector is being taken
                 "mode": Out(Mode),  # of the vector under way, or the last one
                 "rows_taken": Out(1),  # of a backward read
@@ -200,6 +200,7 @@ class Intake(wiring.Component):
     def _sequence(self, m: Module, flow: _Flow, bank: Signal, walking: Value) -> None:
         """Which beats come next, from the first one of a vector to a filled bank."""
         updating = self.mode == Mode.UPDATE
+        m.d.comb += self.quiet.eq(~self.filled.any())
         with m.If(self.release.any()):
             m.d.sync += self.filled.eq(self.filled & ~self.release)
             for number in range(BANKS):

@@ -47,7 +47,6 @@ class Sequencer(wiring.Component):
                 "count": In(data.ArrayLayout(width_for(p.columns), BANKS)),
                 "filled": In(BANKS),
                 "release": Out(BANKS),
-                "idle": Out(1),
                 "start": Out(1),  # of a read
                 "forward": Out(1),
                 "backward": Out(1),
@@ -108,7 +107,7 @@ class Sequencer(wiring.Component):
         update_taken = self.mode_taken == Mode.UPDATE
         reads = self.taking & ~update_taken
         with m.State("idle"):
-            m.d.comb += [self.idle.eq(~reads & ~filled), self.start.eq(reads | (filled & ~update_taken))]
+            m.d.comb += self.start.eq(reads | (filled & ~update_taken))
             m.d.sync += [
                 self.forward.eq(self.mode_taken == Mode.FORWARD),
                 self.backward.eq(self.mode_taken == Mode.BACKWARD),

@@ -82,10 +82,11 @@ class ForwardSink(wiring.Component):
         """The maximum of a window up to this position, and its place. Positions of no window are not ``inside``."""
         entry = data.StructLayout({"value": value.shape(), "places": self.places.data.shape()})
         m.submodules.line = line = Memory(shape=entry, depth=max(2, self.line_words), init=[])
-        read, write = line.read_port(domain="comb"), line.write_port()
+        write = line.write_port()
+        read = line.read_port(transparent_for=[write])
         best = Signal(entry)
         m.d.comb += [
-            read.addr.eq(windows.place_in_line),
+            read.addr.eq(windows.next_place_in_line),
             write.addr.eq(windows.place_in_line),
             write.data.eq(best),
             write.en.eq(taken & windows.inside & self.layer.pooled),

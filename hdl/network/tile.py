@@ -273,17 +273,18 @@ class Tile(Block[TileParameters]):
 
     def _control_front(self, m: Module, blocks: _Blocks, going: _Going) -> None:
         """Load, search, and hand the maxima over as soon as what came of those before is taken by back."""
-        search, noise, update = blocks.max_search, blocks.noise_management, blocks.update_management
+        found = relay(m, blocks.max_search.o, "maximum")
+        noise, update = blocks.noise_management, blocks.update_management
         settings, front = going.settings, going.front
         backward, updating = front.operation == Operation.BACKWARD, front.operation == Operation.UPDATE
         x_maximum = Signal(self.parameters.magnitude_bits)
         m.d.comb += [
-            noise.i.payload.maximum.eq(search.o.payload.maximum),
+            noise.i.payload.maximum.eq(found.payload.maximum),
             noise.i.payload.fraction.eq(Mux(backward, front.exponent, self.parameters.activation_fraction)),
             noise.i.payload.mode.eq(Mux(backward, settings.backward_mode, settings.forward_mode)),
             noise.i.payload.exponent.eq(Mux(backward, settings.backward_exponent, settings.forward_exponent)),
             update.i.payload.x_maximum.eq(x_maximum),
-            update.i.payload.delta_maximum.eq(search.o.payload.maximum),
+            update.i.payload.delta_maximum.eq(found.payload.maximum),
             update.i.payload.delta_exponent.eq(front.exponent),
             update.i.payload.mode.eq(settings.update_mode),
         ]
@@ -307,16 +308,16 @@ class Tile(Block[TileParameters]):
                     m.next = "search"
             with m.State("search"):
                 with m.If(updating & ~going.rows_loaded):
-                    m.d.comb += search.o.ready.eq(1)
-                    m.d.sync += x_maximum.eq(search.o.payload.maximum)
-                    with m.If(search.o.valid):
+                    m.d.comb += found.ready.eq(1)
+                    m.d.sync += x_maximum.eq(found.payload.maximum)
+                    with m.If(found.valid):
                         m.d.sync += going.rows_loaded.eq(1)
                         m.next = "load"
                 with m.Elif(~going.managed):
                     for management, chosen in ((noise, ~updating), (update, updating)):
                         with m.If(chosen):
-                            m.d.comb += [management.i.valid.eq(search.o.valid), search.o.ready.eq(management.i.ready)]
-                    with m.If(search.o.valid & search.o.ready):
+                            m.d.comb += [management.i.valid.eq(found.valid), found.ready.eq(management.i.ready)]
+                    with m.If(found.valid & found.ready):
                         m.d.sync += [going.managed.eq(1), going.managed_operation.eq(front.operation)]
                         m.next = "idle"
 

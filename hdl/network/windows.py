@@ -26,8 +26,10 @@ class Windows:
 
     def __init__(self, m: Module, geometry: WindowGeometry, step: Value, load: Value) -> None:
         g = geometry
-        #: Of the beat in a volume that starts at 0; within the row of pixels. Both are registers: memories are behind them.
+        #: Of the beat in a volume that starts at 0; within the row of pixels, in this cycle and in the next. The first two
+        #: are registers: memories are behind them.
         self.address, self.place_in_line = Signal.like(g.line_step), Signal.like(g.line_step)
+        self.next_place_in_line = Signal.like(g.line_step)
         # Of the first beat of the row of pixels, of the pixel, and of the pixel within the row.
         line, start, pixel = (Signal.like(g.line_step, name=name) for name in ("line", "start", "pixel"))
         beat, column, row = (
@@ -44,12 +46,11 @@ class Windows:
         pixel_step = Mux(column[0] | ~g.pooled, g.pixel_step, 0)
         next_start = Mux(last_column, next_line, start + pixel_step)
         next_pixel = Mux(last_column, 0, pixel + pixel_step)
+        m.d.comb += self.next_place_in_line.eq(self.place_in_line)
+        m.d.sync += self.place_in_line.eq(self.next_place_in_line)
         with m.If(step):
-            m.d.sync += [
-                beat.eq(beat + 1),
-                self.address.eq(self.address + 1),
-                self.place_in_line.eq(self.place_in_line + 1),
-            ]
+            m.d.sync += [beat.eq(beat + 1), self.address.eq(self.address + 1)]
+            m.d.comb += self.next_place_in_line.eq(self.place_in_line + 1)
             with m.If(self.position_ends):
                 m.d.sync += [
                     beat.eq(0),
@@ -57,10 +58,11 @@ class Windows:
                     start.eq(next_start),
                     self.address.eq(next_start),
                     pixel.eq(next_pixel),
-                    self.place_in_line.eq(next_pixel),
                 ]
+                m.d.comb += self.next_place_in_line.eq(next_pixel)
                 with m.If(last_column):
                     m.d.sync += [row.eq(row + 1), line.eq(next_line)]
         with m.If(load):
-            m.d.sync += [word.eq(0) for word in (self.address, self.place_in_line, line, start, pixel)]
+            m.d.comb += self.next_place_in_line.eq(0)
+            m.d.sync += [word.eq(0) for word in (self.address, line, start, pixel)]
             m.d.sync += [counter.eq(0) for counter in (beat, column, row)]
