@@ -28,11 +28,15 @@ class NetworkParameters(Parameters):
     error_beats: int = Field(ge=1, description="beats of the largest volume of errors")
     line_beats: int = Field(ge=1, description="beats of the longest row of a pooled volume")
     sum_magnitude_bits: int = Field(ge=1, le=60, description="bits of a sum of errors, sign excluded")
+    phase_bits: int = Field(32, ge=1, le=32, description="compact: bits of what a phase counts")
     tile: TileParameters
     crossbar: CrossbarParameters
     activations: tuple[ActivationParameters, ...] = Field(min_length=1, description="functions of the layers")
     slopes: tuple[ActivationBackParameters, ...] = Field(min_length=1, description="derivatives, identity among them")
     softmax: SoftmaxParameters
+    compact: bool = Field(
+        False, description="small and slow: what takes turns, in several cycles, where that is smaller"
+    )
     probes: bool = Field(False, description="whether the streams of the tile can be watched from outside")
 
     @classmethod
@@ -52,6 +56,7 @@ class NetworkParameters(Parameters):
         once are more than enough for each."""
         stages = [stage for config in configs for stage in config.stages]
         devices, lanes = configs[0].hardware.lanes, configs[0].hardware.beat_lanes
+        compact = configs[0].hardware.compact
         classes = {config.classes for config in configs}
         if len(classes) > 1:
             raise ValueError(f"classes = {sorted(classes)}: accepted: one and the same for all networks of a hardware")
@@ -72,13 +77,23 @@ class NetworkParameters(Parameters):
                 SOFTMAX_FRACTION_BITS + 1,
                 *(Im2colBackParameters.of(stage, lanes).sum_bits for stage in stages),
             ),
-            tile=TileParameters.of_stages(stages, lanes),
-            crossbar=CrossbarParameters.of_stages(stages, lanes, devices),
+            phase_bits=max(_most_counted(stage) for stage in stages).bit_length(),
+            tile=TileParameters.of_stages(stages, lanes, compact=compact),
+            crossbar=CrossbarParameters.of_stages(stages, lanes, devices, serial=compact),
+            compact=compact,
             activations=tuple(each.model_copy(update={"input_bits": input_bits}) for each in functions.values()),
             slopes=tuple(slopes.values()),
-            softmax=softmax.model_copy(update={"magnitude_bits": input_bits}),
+            softmax=softmax.model_copy(update={"magnitude_bits": input_bits, "serial": compact}),
         )
 
     @property
     def widths(self) -> DescriptorWidths:
         return DescriptorWidths(self.lanes, width_for(max(self.volume_beats, self.error_beats, 1 << 8) - 1))
+
+
+def _most_counted(stage: Stage) -> int:
+    """The most that a counter of an array can count in one phase of an image: of the coincidences of all devices, of
+    saturated lines, of reads with their repeats."""
+    halvings = max(stage.forward.bound_management, stage.backward.bound_management)
+    devices = stage.physical_rows * stage.physical_columns * stage.array.update.desired_bl
+    return stage.positions * max(devices, halvings + 1)

@@ -30,6 +30,7 @@ from pydantic import Field, model_validator
 from emulator.config import Stage
 from emulator.fixed import WORD_BITS
 from hdl.block import Block, Parameters
+from hdl.memory import exclusive_memory
 from hdl.periphery.lfsr import LfsrParameters, next_state
 from hdl.shapes import Segments, beat, index_for, record, stream_of, width_for
 
@@ -158,10 +159,13 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
         request, serve, read_states = self._accesses(m, between, ~fetched & ~drawing, hold)
         words = []
         for generator in range(p.generators):
-            memory = Memory(shape=p.generator_width, depth=max(2, p.beats), init=[1] * p.beats)
+            crowded = p.fewest_beats <= BEATS_IN_FLIGHT
+            memory = (Memory if crowded else exclusive_memory)(
+                shape=p.generator_width, depth=max(2, p.beats), init=[1] * p.beats
+            )
             m.submodules[f"states_{generator}"] = memory
             write = memory.write_port()
-            read = memory.read_port(transparent_for=[write] if p.fewest_beats <= BEATS_IN_FLIGHT else [])
+            read = memory.read_port(transparent_for=[write] if crowded else [])
             state = Signal(p.generator_width, name=f"state_{generator}")
             # The only beat of a cycle may leave draw while its next one, read before that, enters.
             again = drawing & (number_in_draw == number_in_fetch)
