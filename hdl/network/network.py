@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -57,9 +57,7 @@ class Network(Block[NetworkParameters]):
         p = parameters
         tile, crossbar = Tile(p.tile), Crossbar(p.crossbar)
         #: A descriptor as one word.
-        self.descriptor_layout = record(
-            layer=p.widths.layer, tile=tile.settings.payload.shape(), crossbar=crossbar.settings.payload.shape()
-        )
+        self.descriptor_layout = p.descriptor_layout
         self._parts = parts_of(p, identity, tile, crossbar, self.descriptor_parts)
         super().__init__(
             p,
@@ -313,7 +311,9 @@ class Network(Block[NetworkParameters]):
         part, arriving = Signal(range(parts + 1)), Signal()
         address = Signal.like(fetch.address)
         word = Signal(parts * PART_BITS)
-        m.d.comb += [fetch.address.eq(address), going.layer.as_value().eq(word)]
+        mask, fixed = self.parameters.fixed_mask, self.parameters.fixed_bits
+        built_in = Cat(Const(fixed >> place & 1, 1) if mask >> place & 1 else word[place] for place in range(len(word)))
+        m.d.comb += [fetch.address.eq(address), going.layer.as_value().eq(built_in)]
         with m.State("fetch"):
             m.d.sync += [address.eq(going.number * parts), part.eq(0), arriving.eq(0)]
             m.next = "parts"
@@ -321,7 +321,11 @@ class Network(Block[NetworkParameters]):
             m.d.comb += fetch.enable.eq(1)
             m.d.sync += [address.eq(address + 1), arriving.eq(1)]
             with m.If(arriving):
-                m.d.sync += [word.eq(Cat(word[PART_BITS:], fetch.data)), part.eq(part + 1)]
+                m.d.sync += part.eq(part + 1)
+                if mask:
+                    m.d.sync += word.word_select(part, PART_BITS).eq(fetch.data)
+                else:
+                    m.d.sync += word.eq(Cat(word[PART_BITS:], fetch.data))
                 with m.If(part == parts - 1):
                     m.next = "settings"
         tile, crossbar = self._parts.tile.settings, self._parts.crossbar.settings

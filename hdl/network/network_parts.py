@@ -98,7 +98,7 @@ def parts_of(p: NetworkParameters, identity: int, tile: Tile, crossbar: Crossbar
         patch_source=PatchSource(widths, p.tile.activation_bits, 1 << p.tile.activation_fraction),
         error_source=ErrorSource(widths, p.tile.error_bits),
         forward_sink=ForwardSink(widths, p.activations, p.line_beats, line_in_block=p.compact),
-        backward_sink=BackwardSink(widths, p.sum_magnitude_bits + 1, p.sum_magnitude_bits + 1),
+        backward_sink=BackwardSink(widths, p.sum_magnitude_bits + 1, p.sum_magnitude_bits + 1, compact=p.compact),
         error_stage=error_stage,
         softmax=Softmax(p.softmax),
         judge=Judge(beat(signed(p.softmax.magnitude_bits + 1), p.lanes), p.softmax.classes),

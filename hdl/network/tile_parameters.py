@@ -256,6 +256,7 @@ class TileParameters(Parameters):
             generator_width=self.generator_width,
             generator_sharing=self.generator_sharing,
             sideband_bits=1,
+            serial=self.compact,
         )
 
 
