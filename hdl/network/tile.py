@@ -31,7 +31,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, ValueLike, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -240,11 +240,22 @@ class Tile(Block[TileParameters]):
         wiring.connect(m, target.access, wiring.flipped(self.access))
         wiring.connect(m, target.answer, wiring.flipped(self.answer))
 
+    def _to_deliver(self, going: Going) -> dict[str, ValueLike]:
+        """Of the read in back, once it is accepted."""
+        settings, backward = going.settings, going.operation == Operation.BACKWARD
+        fraction = going.scaling.fraction + settings.guard_bits
+        return {
+            "backward": backward,
+            "halvings": going.halvings,
+            "scale": going.scaling.scale,
+            "shift": Mux(backward, 0, fraction),
+        }
+
     def _deliver(self, m: Module, blocks: Blocks, going: Going) -> None:
         """What was accepted: halvings taken back, mean over the copies, times the scale."""
         settings, delivery = going.settings, going.delivery
         if self.parameters.compact:
-            m.d.comb += [delivery[name].eq(value) for name, value in going.to_deliver.items()]
+            m.d.comb += [delivery[name].eq(value) for name, value in self._to_deliver(going).items()]
         backward = delivery.backward
         steps = [block for block in (blocks.restore, blocks.mean, blocks.scale_back) if block]
         m.d.comb += [
@@ -365,7 +376,7 @@ class Tile(Block[TileParameters]):
         """The next command whose vectors are managed. A read waits until the pulses before it are sent."""
         noise, update, operation = blocks.noise_management.o, blocks.update_management.o, going.managed_operation
         updating = operation == Operation.UPDATE
-        reads = noise.valid & going.managed & ~updating & ~going.pulses_on_their_way
+        reads = noise.valid & (going.managed & ~updating & ~going.pulses_on_their_way)
         updates = update.valid & going.managed & updating
         if not self.parameters.compact:
             m.d.sync += [going.scaling.eq(noise.payload), going.gains.eq(update.payload)]
@@ -420,7 +431,7 @@ class Tile(Block[TileParameters]):
                 going.delivering.eq(1),
             ]
             if not self.parameters.compact:
-                m.d.sync += [going.delivery[name].eq(value) for name, value in going.to_deliver.items()]
+                m.d.sync += [going.delivery[name].eq(value) for name, value in self._to_deliver(going).items()]
             m.next = "deliver" if self.parameters.compact else "idle"
 
     def _watch(self, m: Module, blocks: Blocks, going: Going) -> None:

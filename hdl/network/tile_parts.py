@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Mux, Signal, ValueLike, unsigned
+from amaranth.hdl import Signal, unsigned
 from amaranth.lib import enum
 
 from hdl.periphery.average import Average
@@ -70,14 +70,3 @@ class Going:
     reporting: Signal
     delivering: Signal
     delivery: Signal  # of the read that is given out
-
-    @property
-    def to_deliver(self) -> dict[str, ValueLike]:
-        """Of the read in back, once it is accepted."""
-        backward = self.operation == Operation.BACKWARD
-        return {
-            "backward": backward,
-            "halvings": self.halvings,
-            "scale": self.scaling.scale,
-            "shift": Mux(backward, 0, self.scaling.fraction + self.settings.guard_bits),
-        }
