@@ -1,7 +1,8 @@
 """Export of a block: plain Verilog-2001, and a description of its ports and parameters.
 
 What Amaranth writes through Yosys is Verilog-2001 but for looks: names such as ``\\$1`` or ``\\i__payload.mask`` are escaped
-identifiers, legal but hard on readers and on some tools, so `plain` gives them plain names; attributes are removed. What
+identifiers, legal but hard on readers and on some tools, so `plain` gives them plain names; attributes are removed, but for
+the one of memories that spares synthesis what no block uses (hdl/memory.py). What
 stays, and is part of the standard: initial values in declarations of registers and in ``initial`` blocks of memories,
 ``$signed``, and a register that is always 0 and is read by every combinational ``always @*``, because such a block would
 else not run before one of its inputs changes.
@@ -22,6 +23,7 @@ from amaranth.lib import stream, wiring
 from emulator.atomic import write_together
 from emulator.errors import CrosspointError
 from hdl.block import Block, warnings_as_errors
+from hdl.memory import EXCLUSIVE
 from hdl.shapes import fields_of
 from hdl.tools import ToolError, reason
 
@@ -94,13 +96,13 @@ def to_rtlil(name: str, component: wiring.Component) -> str:
 
 
 def plain(source: str) -> str:
-    """Verilog without attributes and without escaped identifiers. A name stays the same name in all modules."""
+    """Verilog without escaped identifiers, and without attributes but EXCLUSIVE. A name stays the same name in all modules."""
     taken = {match["plain"] for match in TOKEN.finditer(source) if match["plain"]}
     names: dict[str, str] = {}
 
     def written(match: re.Match[str]) -> str:
         if match["attribute"]:
-            return ""
+            return match[0] if match["attribute"].startswith(f"(* {EXCLUSIVE} ") else ""
         escaped = match["escaped"]
         if not escaped:
             return match[0]

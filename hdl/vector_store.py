@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hdl.memory import exclusive_memory
 from hdl.shapes import index_for, record, stream_of
 
 
@@ -37,7 +37,7 @@ class VectorStore(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         index = index_for(self.beats)
-        m.submodules.memory = memory = Memory(shape=self.layout, depth=2 << index.width, init=[])
+        m.submodules.memory = memory = exclusive_memory(self.layout, 2 << index.width)
         write, read = memory.write_port(), memory.read_port()
         # Each half of the memory holds a vector; `full` says which of them are to be sent.
         full = Signal(2)

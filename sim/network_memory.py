@@ -20,7 +20,7 @@ from hdl.array.crossbar_access import Space as CrossbarSpace
 from hdl.array.crossbar_parameters import DRAWS, lay_out
 from hdl.network.array_lines import ArrayLines
 from hdl.network.counters import LAYER_WORDS
-from hdl.network.descriptor import PART_BITS, layer_fields
+from hdl.network.descriptor import PART_BITS
 from hdl.network.host import BUS_BITS, Register, Space, address_of, lane_offset
 from hdl.network.network import Network
 from hdl.network.tile_settings import TileSettings
@@ -46,6 +46,7 @@ class NetworkMemory:
         self.lanes, self.devices = network.parameters.lanes, network.parameters.devices
         self._arrays = lay_out(config.stages, self.lanes, self.devices)
         self._tiles = TileSettings.of_stages(config.stages, network.parameters.tile)
+        self._descriptors = network.parameters.descriptor_words(config.stages)
         #: Addresses of every array of a machine's state, in its shape.
         self.places: dict[str, Addresses] = {}
         for index, stage in enumerate(config.stages):
@@ -67,12 +68,7 @@ class NetworkMemory:
         return BusWords(np.array(addresses, np.uint32), np.array(data, np.uint64))
 
     def _descriptor(self, index: int) -> Iterator[tuple[int, int]]:
-        fields = {
-            "layer": layer_fields(self.config.stages, index, self.lanes),
-            "tile": self._tiles[index].word(),
-            "crossbar": self._arrays[index].word(),
-        }
-        word = self.network.descriptor_layout.const(fields).as_bits()
+        word = self._descriptors[index]
         parts = self.network.descriptor_parts
         for part in range(parts):
             offset = index * parts + part

@@ -163,8 +163,14 @@ class Hardware(Frozen):
         "auto", description="elements a beat of the tile's streams; a divisor of lanes; auto: at most 4"
     )
 
+    compact: bool = Field(
+        False, description="for the smallest FPGAs: circuits that take turns, and more cycles; with lanes = 1"
+    )
+
     @model_validator(mode="after")
     def _divides(self) -> Hardware:
+        if self.compact and self.lanes > 1:
+            raise ValueError(f"hardware.compact: accepted: with lanes = 1, not {self.lanes}")
         if self.port_lanes != "auto" and self.lanes % self.port_lanes:
             raise ValueError(f"hardware.port_lanes = {self.port_lanes}: accepted: divisors of lanes = {self.lanes}")
         return self

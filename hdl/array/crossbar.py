@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hdl.array.adder_tree import adder_tree, levels
@@ -35,7 +34,9 @@ from hdl.array.device import BOUND_DELAY, MOVE_LATENCY, WEIGHT_DELAY, DeviceLane
 from hdl.array.intake import BANKS, Intake, column_bits, column_number, drive_payload, entry_layout, pulse_payload
 from hdl.array.noise_generators import NoiseGenerators
 from hdl.array.sequencer import COLUMN_DELAY, PRODUCT_DELAY, Sequencer, sum_delay
+from hdl.array.serial_crossbar import SerialCrossbar, update_cycles
 from hdl.block import Block
+from hdl.memory import exclusive_memory
 from hdl.shapes import record, stream_of, width_for
 
 #: Cycles from the address of a list entry to that of its weight in reads, and to those of its device words.
@@ -63,7 +64,10 @@ class Crossbar(Block[CrossbarParameters]):
     @property
     def latency(self) -> int:
         """Of a forward read of one block whose last beat has one column: it is taken apart, listed, run, handed out and
-        converted."""
+        converted. Serial: of an update in which all devices of the largest array move."""
+        p = self.parameters
+        if p.serial:
+            return update_cycles(p.longest_rows, p.longest_columns, p.longest_rows, p.longest_rows * p.longest_columns)
         return LISTED + PRODUCT_DELAY + 2 + LATENCY
 
     def forward_cycles(self, settings: CrossbarSettings, columns: int, taking: int) -> int:
@@ -90,6 +94,12 @@ class Crossbar(Block[CrossbarParameters]):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self.parameters
+        if p.serial:
+            m.submodules.serial = serial = SerialCrossbar(p)
+            for name, member in self.signature.members.items():
+                outer, inner = wiring.flipped(getattr(self, name)), getattr(serial, name)
+                wiring.connect(m, *((outer, inner) if member.flow is In else (inner, outer)))
+            return m
         settings = Signal(p.settings)
         m.submodules.intake = intake = Intake(p)
         m.submodules.sequencer = sequencer = Sequencer(p)
@@ -144,7 +154,7 @@ class Crossbar(Block[CrossbarParameters]):
         p = self.parameters
         request = access.request
         update = sequencer.updating
-        m.submodules.list = entries = Memory(shape=entry_layout(p), depth=BANKS << width_for(p.columns - 1), init=[])
+        m.submodules.list = entries = exclusive_memory(entry_layout(p), BANKS << width_for(p.columns - 1))
         entry_write, entry_read = entries.write_port(), entries.read_port()
         m.d.comb += [
             entry_write.addr.eq(intake.list_address),
@@ -187,9 +197,7 @@ class Crossbar(Block[CrossbarParameters]):
         for number in range(p.devices):
             group, place = divmod(number, p.lanes)
             m.submodules[f"lane_{number}"] = lane = DeviceLane(p)
-            m.submodules[f"weights_{number}"] = memory = Memory(
-                shape=lane.weight.shape(), depth=max(2, p.weight_words), init=[]
-            )
+            m.submodules[f"weights_{number}"] = memory = exclusive_memory(lane.weight.shape(), p.weight_words)
             write, read = memory.write_port(), memory.read_port()
             stored = Signal(name=f"stored_{number}")
             m.d.sync += stored.eq((request.space == Space.WEIGHT) & (request.lane == number))
@@ -231,9 +239,7 @@ class Crossbar(Block[CrossbarParameters]):
         """The device words of a column of the array, two cycles later."""
         p = self.parameters
         request = access.request
-        m.submodules.column_devices = memory = Memory(
-            shape=DEVICE_BITS, depth=max(2, p.column_beats * p.lanes), init=[]
-        )
+        m.submodules.column_devices = memory = exclusive_memory(DEVICE_BITS, p.column_beats * p.lanes)
         write, read = memory.write_port(), memory.read_port()
         address = Signal.like(read.addr, name="column_device_address")
         accessed = column_number(p, request.address, request.lane[: width_for(p.lanes - 1)])
@@ -254,7 +260,7 @@ class Crossbar(Block[CrossbarParameters]):
         p = self.parameters
         request = access.request
         lines = data.ArrayLayout(line_layout(p), p.lanes)
-        m.submodules.rows = memory = Memory(shape=lines, depth=BANKS << width_for(p.longest_rows - 1), init=[])
+        m.submodules.rows = memory = exclusive_memory(lines, BANKS << width_for(p.longest_rows - 1))
         write, read = memory.write_port(), memory.read_port()
         m.d.comb += [
             write.addr.eq(intake.line_address),
@@ -265,7 +271,7 @@ class Crossbar(Block[CrossbarParameters]):
         ]
         devices = []
         for lane in range(p.lanes):
-            m.submodules[f"row_devices_{lane}"] = words = Memory(shape=DEVICE_BITS, depth=max(2, p.row_beats), init=[])
+            m.submodules[f"row_devices_{lane}"] = words = exclusive_memory(DEVICE_BITS, p.row_beats)
             word_write, word_read = words.write_port(), words.read_port()
             m.d.comb += [
                 word_read.addr.eq(Mux(access.accessing, request.address, settings.row_base + sequencer.row)),
@@ -313,7 +319,7 @@ class Crossbar(Block[CrossbarParameters]):
         before, total = Signal(sum_shape(p)), Signal(sum_shape(p))
         sums = []
         for lane in range(p.lanes):
-            m.submodules[f"sums_{lane}"] = memory = Memory(shape=sum_shape(p), depth=max(2, p.longest_beats), init=[])
+            m.submodules[f"sums_{lane}"] = memory = exclusive_memory(sum_shape(p), p.longest_beats)
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
                 read.addr.eq(Mux(resuming, numbers[-3], converter.number)),
@@ -388,7 +394,7 @@ class Crossbar(Block[CrossbarParameters]):
             ("row_masks", p.row_beats, settings.row_base, Space.ROW_MASK),
             ("column_masks", p.column_beats, settings.column_base, Space.COLUMN_MASK),
         ):
-            m.submodules[name] = memory = Memory(shape=p.lanes, depth=max(2, depth), init=[])
+            m.submodules[name] = memory = exclusive_memory(p.lanes, depth)
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
                 write.addr.eq(request.address),

@@ -160,6 +160,10 @@ class CrossbarParameters(Parameters):
     bound_gain: int = Field(23351, ge=0, le=1 << 31, description="largest gain of a bound's draw")
     desired_bl: int = Field(1, ge=1, le=63, description="BL, most slots of a pulse train")
     generator_width: Literal[32, 48, 64] = Field(64, description="bits of a noise generator's state")
+    serial: bool = Field(False, description="one device after the other, of 1 lane and 1 device: small and slow")
+    settings_held: bool = Field(
+        False, description="serial: settings stay at their stream until the next, and are not copied"
+    )
 
     @classmethod
     def of(cls, stage: Stage, lanes: int, devices: int | None = None) -> CrossbarParameters:
@@ -167,7 +171,9 @@ class CrossbarParameters(Parameters):
         return cls.of_stages([stage], lanes, lanes if devices is None else devices)
 
     @classmethod
-    def of_stages(cls, stages: Sequence[Stage], lanes: int, devices: int) -> CrossbarParameters:
+    def of_stages(
+        cls, stages: Sequence[Stage], lanes: int, devices: int, *, serial: bool = False
+    ) -> CrossbarParameters:
         """A crossbar for several arrays. Raises ValueError if their weights, converters or generators differ in width, or
         as ``lay_out`` does."""
         arrays = lay_out(stages, lanes, devices)
@@ -202,6 +208,8 @@ class CrossbarParameters(Parameters):
             bound_mean=most("bound_mean"),
             bound_gain=most("bound_gain"),
             desired_bl=max(stage.array.update.desired_bl for stage in stages),
+            serial=serial,
+            settings_held=serial,
             **common,
         )
 
@@ -211,6 +219,10 @@ class CrossbarParameters(Parameters):
             raise ValueError(f"lanes = {self.lanes}: accepted: powers of two")
         if self.devices % self.lanes:
             raise ValueError(f"devices = {self.devices}: accepted: multiples of lanes = {self.lanes}")
+        if self.serial and self.devices > 1:
+            raise ValueError(f"serial: accepted: with devices = 1, not {self.devices}")
+        if self.settings_held and not self.serial:
+            raise ValueError("settings_held: accepted: with serial")
         return self
 
     # --- derived ----------------------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from emulator.fixed import WORD_BITS
+from hdl.memory import exclusive_memory
 from hdl.periphery.lfsr import next_state
 from hdl.shapes import index_for
 
@@ -39,7 +39,7 @@ class NoiseGenerators(wiring.Component):
         with m.If(self.read):
             m.d.sync += fetched.eq(self.address)
         for lane in range(self.lanes):
-            m.submodules[f"states_{lane}"] = memory = Memory(shape=self.width, depth=max(2, self.beats), init=[])
+            m.submodules[f"states_{lane}"] = memory = exclusive_memory(self.width, self.beats)
             write, read = memory.write_port(), memory.read_port()
             following = next_state(read.data, self.width)
             m.d.comb += [

@@ -18,10 +18,11 @@ from hdl.shapes import beat, stream_of
 
 class BackwardSink(wiring.Component):
     """``start`` before the first vector of ``layer``; ``done`` for a cycle, once the last sum is stored. The sums lie
-    from address 0 on; disabled lanes hold 0. ``bits`` of a sum that comes in, ``sum_bits`` of one in memory, signed."""
+    from address 0 on; disabled lanes hold 0. ``bits`` of a sum that comes in, ``sum_bits`` of one in memory, signed. ``compact``: nothing is held, a
+    beat is taken when its sum is written; the same cycles but one."""
 
-    def __init__(self, widths: DescriptorWidths, bits: int, sum_bits: int) -> None:
-        self.lanes = widths.lanes
+    def __init__(self, widths: DescriptorWidths, bits: int, sum_bits: int, *, compact: bool = False) -> None:
+        self.lanes, self.compact = widths.lanes, compact
         sums = data.ArrayLayout(signed(sum_bits), widths.lanes)
         super().__init__(
             {
@@ -46,6 +47,24 @@ class BackwardSink(wiring.Component):
             self.write.address.eq(patches.address),
             self.write.data.eq(total),
         ]
+        if self.compact:
+            for lane in range(self.lanes):
+                wanted = Mux(self.i.payload.mask[lane], self.i.payload.elements[lane], 0)
+                m.d.comb += total[lane].eq(wanted + Mux(patches.first, 0, self.read.data[lane]))
+            with m.FSM():
+                with m.State("take"):
+                    m.d.comb += self.read.enable.eq(1)
+                    with m.If(self.i.valid):
+                        m.next = "write"
+                with m.State("write"):
+                    m.d.comb += [
+                        self.i.ready.eq(1),
+                        self.write.enable.eq(~patches.is_bias),
+                        step.eq(1),
+                        self.done.eq(patches.ends),
+                    ]
+                    m.next = "take"
+            return m
         with m.FSM():
             with m.State("take"):
                 m.d.comb += [self.i.ready.eq(1), self.read.enable.eq(1)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hdl.memory import exclusive_memory
 from hdl.network.memory_ports import reading, writing
 from hdl.shapes import index_for
 
@@ -51,7 +51,7 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = Memory(shape=COUNTER_BITS, depth=self.layers * LAYER_WORDS, init=[])
+        m.submodules.memory = memory = exclusive_memory(COUNTER_BITS, self.layers * LAYER_WORDS)
         read, write = memory.read_port(), memory.write_port()
         sums = [Signal(PHASE_BITS, name=f"{name}_sum") for name in COUNTERS]
         for name, total in zip(COUNTERS, sums, strict=True):

@@ -19,37 +19,37 @@ from hdl.periphery.block_exponent import SHIFT
 from hdl.shapes import record
 
 PART_BITS = 64
-#: Counters of pixels and positions along a side; images are at most 256 pixels wide.
-COORDINATE = unsigned(8)
-POSITION = unsigned(16)
 
 
 @dataclass(frozen=True)
 class DescriptorWidths:
-    """``address``: bits of an address of a beat in the network's memories."""
+    """Bits of: ``address`` of a beat in the network's memories; ``coordinate``, pixels and positions along a side (images
+    are at most 256 pixels wide); ``position``, of all positions."""
 
     lanes: int
     address: int
+    coordinate: int = 8
+    position: int = 16
 
     @property
     def layer(self) -> data.StructLayout:
         """The fields that the network itself reads."""
-        beats = unsigned(self.address)
+        beats, coordinate = unsigned(self.address), unsigned(self.coordinate)
         return record(
             # The input volume and the patches taken from it.
             input_base=beats,
             last_beat=beats,
             pixel_mask=self.lanes,
-            last_across=COORDINATE,
-            last_down=COORDINATE,
+            last_across=coordinate,
+            last_down=coordinate,
             pixel_step=beats,
             line_step=beats,
             row_step=beats,
             bias=1,
             # Positions, and the outputs of one.
-            last_column=COORDINATE,
-            last_row=COORDINATE,
-            last_position=POSITION,
+            last_column=coordinate,
+            last_row=coordinate,
+            last_position=unsigned(self.position),
             row_last_beat=beats,
             row_mask=self.lanes,
             # What follows the array, and the volume handed on.

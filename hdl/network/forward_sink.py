@@ -15,6 +15,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hdl.memory import exclusive_memory
 from hdl.network.descriptor import DescriptorWidths, window_geometry
 from hdl.network.memory_ports import writing
 from hdl.network.windows import Windows
@@ -25,11 +26,19 @@ from hdl.shapes import stream_of
 
 class ForwardSink(wiring.Component):
     """``start`` before the first pre-activation of ``layer``; ``done`` for a cycle, once the last one is stored or, of
-    the last array, taken. ``activations``: parameters of the functions that the network has, by their ``kind``."""
+    the last array, taken. ``activations``: parameters of the functions that the network has, by their ``kind``.
+    ``line_in_block``: the memory of a row of windows is one that answers in the next cycle, so that a beat takes two."""
 
-    def __init__(self, widths: DescriptorWidths, activations: Sequence[ActivationParameters], line_words: int) -> None:
+    def __init__(
+        self,
+        widths: DescriptorWidths,
+        activations: Sequence[ActivationParameters],
+        line_words: int,
+        *,
+        line_in_block: bool = False,
+    ) -> None:
         self._activations = {p.kind: Activation(p) for p in activations}
-        self.lanes, self.line_words = widths.lanes, line_words
+        self.lanes, self.line_words, self.line_in_block = widths.lanes, line_words, line_in_block
         first = next(iter(self._activations.values()))
         payload = first.i.payload.shape()
         super().__init__(
@@ -63,27 +72,35 @@ class ForwardSink(wiring.Component):
         return m
 
     def _activate(self, m: Module) -> tuple[data.View, Value]:
-        """Pre-activations through the function of the layer, or to the logits. What comes out, always taken at once."""
+        """Pre-activations through the function of the layer, or to the logits. What comes out, and when it is taken."""
         value = Signal(self.memory.data.shape())
-        taken = Signal()
+        taken, fetched = Signal(), Signal(init=1)
+        if self.line_in_block:
+            # The word of a place is there in the second cycle after a beat, which moves the place on.
+            m.d.sync += fetched.eq(~taken)
         m.d.comb += self.logits.payload.eq(self.i.payload)
         with m.If(self.layer.is_last):
             m.d.comb += [self.logits.valid.eq(self.i.valid), self.i.ready.eq(self.logits.ready)]
         for kind, block in self._activations.items():
             m.submodules[f"activation_{kind}"] = block
-            m.d.comb += [block.i.payload.eq(self.i.payload), block.o.ready.eq(1)]
+            m.d.comb += [block.i.payload.eq(self.i.payload), block.o.ready.eq(fetched)]
             with m.If(~self.layer.is_last & (self.layer.tanh == (kind == "tanh"))):
                 m.d.comb += [block.i.valid.eq(self.i.valid), self.i.ready.eq(block.i.ready)]
-            with m.If(block.o.valid):
+            with m.If(block.o.valid & fetched):
                 m.d.comb += [value.eq(block.o.payload.elements), taken.eq(1)]
         return value, taken
 
     def _pool(self, m: Module, windows: Windows, value: data.View, taken: Value) -> tuple[data.View, data.View]:
         """The maximum of a window up to this position, and its place. Positions of no window are not ``inside``."""
         entry = data.StructLayout({"value": value.shape(), "places": self.places.data.shape()})
-        m.submodules.line = line = Memory(shape=entry, depth=max(2, self.line_words), init=[])
-        write = line.write_port()
-        read = line.read_port(transparent_for=[write])
+        if self.line_in_block:
+            line = exclusive_memory(entry, self.line_words)
+            write, read = line.write_port(), line.read_port()
+        else:
+            line = Memory(shape=entry, depth=max(2, self.line_words), init=[])
+            write = line.write_port()
+            read = line.read_port(transparent_for=[write])
+        m.submodules.line = line
         best = Signal(entry)
         m.d.comb += [
             read.addr.eq(windows.next_place_in_line),

@@ -22,73 +22,27 @@ them by then stays changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from emulator.fixed import SOFTMAX_FRACTION_BITS
 from hdl.array.crossbar import Crossbar
 from hdl.block import Block
 from hdl.fixed import ones
-from hdl.network.backward_sink import BackwardSink
-from hdl.network.counters import LAYER_WORDS, Counters
+from hdl.memory import exclusive_memory
+from hdl.network.compact_counters import CompactCounters
 from hdl.network.descriptor import PART_BITS
-from hdl.network.error_source import ErrorSource
-from hdl.network.error_stage import ErrorStage
-from hdl.network.forward_sink import ForwardSink
-from hdl.network.host import Host
-from hdl.network.image_loader import ImageLoader
-from hdl.network.judge import Judge
 from hdl.network.memory_ports import attach, reading, writing
 from hdl.network.network_parameters import NetworkParameters
-from hdl.network.patch_source import PatchSource
+from hdl.network.network_parts import Going, parts_of
 from hdl.network.tile import Operation, Tile
 from hdl.periphery.block_exponent import SHIFT
 from hdl.periphery.pooling import PLACE
-from hdl.periphery.softmax import Softmax
 from hdl.pipeline import fork, relay
-from hdl.shapes import beat, index_for, record, stream_of, width_for
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The network's submodules."""
-
-    tile: Tile
-    crossbar: Crossbar
-    image_loader: ImageLoader
-    patch_source: PatchSource
-    error_source: ErrorSource
-    forward_sink: ForwardSink
-    backward_sink: BackwardSink
-    error_stage: ErrorStage
-    softmax: Softmax
-    judge: Judge
-    counters: Counters
-    host: Host
-
-
-@dataclass(frozen=True)
-class _Going:
-    """What holds for the image under way."""
-
-    train: Signal
-    label: Signal
-    number: Signal  # of the layer
-    layer: data.View  # its descriptor
-    returning: Signal  # on the way back
-    operation: Signal  # the phase: what the tile does for all positions
-    commands: Signal  # of the phase, left to be sent
-    reads: Signal  # reports of the tile in this phase
-    updates: Signal  # reports of the crossbar in this phase
-    stored: Signal  # the results of this phase are in memory
-    fraction: Signal  # of the sums of errors
-    softened: Signal  # the errors of the logits are in memory
-
+from hdl.shapes import index_for, record, stream_of, width_for
 
 #: Streams of the tile that probes copy.
 PROBED = ("x", "delta", "y", "z", "drive", "sense", "pulse")
@@ -100,36 +54,11 @@ class Network(Block[NetworkParameters]):
     takes_config = True
 
     def __init__(self, parameters: NetworkParameters, identity: int = 0) -> None:
-        p, lanes, widths = parameters, parameters.lanes, parameters.widths
+        p = parameters
         tile, crossbar = Tile(p.tile), Crossbar(p.crossbar)
-        activations = data.ArrayLayout(signed(p.tile.activation_bits), lanes)
         #: A descriptor as one word.
-        self.descriptor_layout = record(
-            layer=widths.layer, tile=tile.settings.payload.shape(), crossbar=crossbar.settings.payload.shape()
-        )
-        counters = Counters(p.layers, _largest_count(tile, crossbar).bit_length())
-        self._parts = _Parts(
-            tile=tile,
-            crossbar=crossbar,
-            image_loader=ImageLoader(widths.address, activations, p.tile.activation_fraction),
-            patch_source=PatchSource(widths, p.tile.activation_bits, 1 << p.tile.activation_fraction),
-            error_source=ErrorSource(widths, p.tile.error_bits),
-            forward_sink=ForwardSink(widths, p.activations, p.line_beats),
-            backward_sink=BackwardSink(widths, p.sum_magnitude_bits + 1, p.sum_magnitude_bits + 1),
-            error_stage=ErrorStage(widths, p.slopes, p.sum_magnitude_bits),
-            softmax=Softmax(p.softmax),
-            judge=Judge(beat(signed(p.softmax.magnitude_bits + 1), lanes), p.softmax.classes),
-            counters=counters,
-            host=Host(
-                identity,
-                descriptor_bits=width_for(p.layers * self.descriptor_parts - 1),
-                counter_bits=width_for(p.layers * LAYER_WORDS - 1),
-                tile_access=tile.access.payload.shape(),
-                crossbar_access=crossbar.access.payload.shape(),
-                crossbar_answer=crossbar.answer.payload.shape(),
-                generator_bits=p.tile.generator_width,
-            ),
-        )
+        self.descriptor_layout = p.descriptor_layout
+        self._parts = parts_of(p, identity, tile, crossbar, self.descriptor_parts)
         super().__init__(
             p,
             {
@@ -173,13 +102,13 @@ class Network(Block[NetworkParameters]):
             self._fetch_descriptor(m, going, fetch)
             self._run_phases(m, going)
         with m.If(~sequence.ongoing("idle")):
-            m.d.comb += self._parts.host.cycle.eq(1)
+            m.d.comb += self._parts.tally.cycle.eq(1)
         return m
 
-    def _going(self) -> _Going:
+    def _going(self) -> Going:
         layout = self.descriptor_layout
         positions = layout["layer"].shape["last_position"].shape.width + 1
-        return _Going(
+        return Going(
             train=Signal(),
             label=Signal.like(self.job.payload.label),
             number=Signal(index_for(self.parameters.layers)),
@@ -196,7 +125,7 @@ class Network(Block[NetworkParameters]):
 
     # --- connections --------------------------------------------------------------------------------------------------
 
-    def _connect_array(self, m: Module, going: _Going) -> None:
+    def _connect_array(self, m: Module, going: Going) -> None:
         """Tile and crossbar, and the commands of a phase."""
         tile, crossbar = self._parts.tile, self._parts.crossbar
         self._pass(m, "drive", tile.drive, crossbar.drive)
@@ -219,14 +148,15 @@ class Network(Block[NetworkParameters]):
             m.d.sync += going.updates.eq(going.updates + 1)
 
     def _pass(self, m: Module, name: str, source: Any, target: Any) -> None:
-        """A stream of the tile, and its probe if there is one. Ways of ``ready`` on either side do not add up."""
-        relayed = relay(m, source, name)
+        """A stream of the tile, and its probe if there is one. Ways of ``ready`` on either side do not add up, unless registers
+        are to be saved."""
+        relayed = source if self.parameters.compact else relay(m, source, name)
         probe = [wiring.flipped(getattr(self, f"probe_{name}"))] if self.parameters.probes else []
         fork(m, relayed, [target, *probe], 1)
         for output in (target, *probe):
             _assign(m, relayed.payload, output.payload)
 
-    def _connect_layers(self, m: Module, going: _Going) -> None:
+    def _connect_layers(self, m: Module, going: Going) -> None:
         """What surrounds the tile."""
         parts = self._parts
         for part in (
@@ -246,7 +176,7 @@ class Network(Block[NetworkParameters]):
         with m.If(parts.forward_sink.done | parts.backward_sink.done):
             m.d.sync += going.stored.eq(1)
 
-    def _connect_host(self, m: Module, going: _Going, fetch: wiring.PureInterface) -> None:
+    def _connect_host(self, m: Module, going: Going, fetch: wiring.PureInterface) -> None:
         host, counters = self._parts.host, self._parts.counters
         wiring.connect(m, wiring.flipped(self.bus), host.bus)
         wiring.connect(m, host.reply, wiring.flipped(self.reply))
@@ -256,24 +186,26 @@ class Network(Block[NetworkParameters]):
         _connect(m, self._parts.crossbar.answer, host.crossbar_answer)
         wiring.connect(m, host.counters_read, counters.read)
         wiring.connect(m, host.counters_write, counters.write)
-        m.submodules.descriptors = descriptors = Memory(
-            shape=unsigned(PART_BITS), depth=self.parameters.layers * self.descriptor_parts, init=[]
+        m.submodules.descriptors = descriptors = exclusive_memory(
+            unsigned(PART_BITS), self.parameters.layers * self.descriptor_parts
         )
         attach(m, descriptors, [(~host.busy, fetch), (host.busy, host.descriptors_read)], [(1, host.descriptors_write)])
         m.d.comb += [
-            host.error.eq(self._parts.judge.wrong),
+            self._parts.tally.error.eq(self._parts.judge.wrong),
             self._parts.image_loader.last_pixel.eq(host.last_pixel),
             self._parts.judge.label.eq(going.label),
         ]
 
-    def _connect_memories(self, m: Module, going: _Going) -> None:
+    def _connect_memories(self, m: Module, going: Going) -> None:
         """Volumes of activations with the places of their maxima; errors; sums of errors."""
         p, parts = self.parameters, self._parts
         sums, mantissas = parts.error_stage.sums.data.shape(), parts.error_source.memory.data.shape()
-        m.submodules.activations = activations = _memory(parts.patch_source.memory.data.shape(), p.volume_beats)
-        m.submodules.places = places = _memory(data.ArrayLayout(PLACE, p.lanes), p.volume_beats)
-        m.submodules.errors = errors = _memory(mantissas, p.error_beats)
-        m.submodules.sums = sums_memory = _memory(sums, p.error_beats)
+        m.submodules.activations = activations = exclusive_memory(
+            parts.patch_source.memory.data.shape(), p.volume_beats
+        )
+        m.submodules.places = places = exclusive_memory(data.ArrayLayout(PLACE, p.lanes), p.volume_beats)
+        m.submodules.errors = errors = exclusive_memory(mantissas, p.error_beats)
+        m.submodules.sums = sums_memory = exclusive_memory(sums, p.error_beats)
         softened = self._store_softmax(m, going)
         stage_reads = parts.error_stage.busy
         adding = going.operation == Operation.BACKWARD
@@ -295,7 +227,7 @@ class Network(Block[NetworkParameters]):
             [(adding, parts.backward_sink.write), (~adding, softened)],
         )
 
-    def _store_softmax(self, m: Module, going: _Going) -> wiring.PureInterface:
+    def _store_softmax(self, m: Module, going: Going) -> wiring.PureInterface:
         """The errors of the logits, as sums. Returns what writes them."""
         softmax, stage = self._parts.softmax.o, self._parts.error_stage
         memory = writing(len(stage.sums.address), stage.sums.data.shape()).create()
@@ -307,7 +239,7 @@ class Network(Block[NetworkParameters]):
             m.d.sync += [address.eq(Mux(softmax.payload.last, 0, address + 1)), going.softened.eq(softmax.payload.last)]
         return memory
 
-    def _give_logits(self, m: Module, going: _Going) -> None:
+    def _give_logits(self, m: Module, going: Going) -> None:
         """To whoever asked, to the judge, and in training to the softmax."""
         logits, softmax, judge = self._parts.forward_sink.logits, self._parts.softmax, self._parts.judge
         to_softmax, to_judge = stream_of(logits.payload.shape()).create(), stream_of(logits.payload.shape()).create()
@@ -323,10 +255,12 @@ class Network(Block[NetworkParameters]):
         for target in (softmax.i.payload, judge.i.payload):
             _assign(m, logits.payload, target)
 
-    def _count(self, m: Module, going: _Going) -> None:
+    def _count(self, m: Module, going: Going) -> None:
         """Reports and pulses, to the counters of their kind."""
         counters, report, pulse = self._parts.counters, self._parts.tile.report, self._parts.tile.pulse
         m.d.comb += counters.layer.eq(going.number)
+        if isinstance(counters, CompactCounters):
+            m.d.comb += counters.operation.eq(going.operation)
         for operation, name in ((Operation.FORWARD, "forward"), (Operation.BACKWARD, "backward")):
             with m.If(report.valid & (going.operation == operation)):
                 m.d.comb += [
@@ -353,7 +287,7 @@ class Network(Block[NetworkParameters]):
 
     # --- sequence -----------------------------------------------------------------------------------------------------
 
-    def _take_job(self, m: Module, going: _Going) -> None:
+    def _take_job(self, m: Module, going: Going) -> None:
         host, loader = self._parts.host, self._parts.image_loader
         with m.State("idle"):
             m.d.comb += [host.allowed.eq(1), self.job.ready.eq(~self.bus.valid & ~host.busy)]
@@ -370,13 +304,15 @@ class Network(Block[NetworkParameters]):
         with m.State("image"), m.If(loader.done):
             m.next = "fetch"
 
-    def _fetch_descriptor(self, m: Module, going: _Going, fetch: wiring.PureInterface) -> None:
+    def _fetch_descriptor(self, m: Module, going: Going, fetch: wiring.PureInterface) -> None:
         """All parts of a layer's descriptor, then its settings to tile and crossbar."""
         parts = self.descriptor_parts
         part, arriving = Signal(range(parts + 1)), Signal()
         address = Signal.like(fetch.address)
         word = Signal(parts * PART_BITS)
-        m.d.comb += [fetch.address.eq(address), going.layer.as_value().eq(word)]
+        mask, fixed = self.parameters.fixed_mask, self.parameters.fixed_bits
+        built_in = Cat(Const(fixed >> place & 1, 1) if mask >> place & 1 else word[place] for place in range(len(word)))
+        m.d.comb += [fetch.address.eq(address), going.layer.as_value().eq(built_in)]
         with m.State("fetch"):
             m.d.sync += [address.eq(going.number * parts), part.eq(0), arriving.eq(0)]
             m.next = "parts"
@@ -384,7 +320,11 @@ class Network(Block[NetworkParameters]):
             m.d.comb += fetch.enable.eq(1)
             m.d.sync += [address.eq(address + 1), arriving.eq(1)]
             with m.If(arriving):
-                m.d.sync += [word.eq(Cat(word[PART_BITS:], fetch.data)), part.eq(part + 1)]
+                m.d.sync += part.eq(part + 1)
+                if mask:
+                    m.d.sync += word.word_select(part, PART_BITS).eq(fetch.data)
+                else:
+                    m.d.sync += word.eq(Cat(word[PART_BITS:], fetch.data))
                 with m.If(part == parts - 1):
                     m.next = "settings"
         tile, crossbar = self._parts.tile.settings, self._parts.crossbar.settings
@@ -398,7 +338,7 @@ class Network(Block[NetworkParameters]):
                 with m.If(going.returning):
                     m.next = "errors"
 
-    def _run_phases(self, m: Module, going: _Going) -> None:
+    def _run_phases(self, m: Module, going: Going) -> None:
         parts, layer = self._parts, going.layer.layer
         self._begin(m, going, "forward", Operation.FORWARD, [parts.patch_source.start, parts.forward_sink.start])
         with m.State("errors"):
@@ -424,10 +364,16 @@ class Network(Block[NetworkParameters]):
             m.d.sync += [going.fraction.eq(SOFTMAX_FRACTION_BITS), going.returning.eq(1)]
             m.next = "errors"
         with m.State("done"):
-            m.d.comb += parts.host.image.eq(1)
+            m.d.comb += parts.tally.image.eq(1)
             m.next = "idle"
+            if isinstance(parts.counters, CompactCounters):
+                m.d.comb += parts.counters.finish.eq(1)
+                m.next = "finish"
+        if isinstance(parts.counters, CompactCounters):
+            with m.State("finish"), m.If(parts.counters.done):
+                m.next = "idle"
 
-    def _begin(self, m: Module, going: _Going, name: str, operation: Operation, starts: list[Signal]) -> None:
+    def _begin(self, m: Module, going: Going, name: str, operation: Operation, starts: list[Signal]) -> None:
         """A phase: tell what begins, then start what takes part."""
         with m.State(name):
             m.d.comb += [
@@ -447,7 +393,7 @@ class Network(Block[NetworkParameters]):
                 m.d.sync += going.commands.eq(going.layer.layer.last_position + 1)
                 m.next = "run"
 
-    def _next_phase(self, m: Module, going: _Going) -> None:
+    def _next_phase(self, m: Module, going: Going) -> None:
         layer = going.layer.layer
         with m.Switch(going.operation):
             with m.Case(Operation.FORWARD):
@@ -467,21 +413,6 @@ class Network(Block[NetworkParameters]):
                 m.next = "fetch"
                 with m.If(layer.is_first):
                     m.next = "done"
-
-
-def _largest_count(tile: Tile, crossbar: Crossbar) -> int:
-    """The most that one cycle adds to a counter."""
-    elements = tile.pulse.payload.elements.shape()
-    words = (
-        tile.report.payload.repeats,
-        tile.report.payload.saturations,
-        crossbar.report.payload.coincidences,
-    )
-    return max(elements.size, *(1 << len(word) for word in words))
-
-
-def _memory(word: data.Layout, depth: int) -> Memory:
-    return Memory(shape=word, depth=max(2, depth), init=[])
 
 
 def _connect(m: Module, source: Any, target: Any) -> None:

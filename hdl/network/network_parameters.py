@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from amaranth.lib import data
 from pydantic import Field
 
 from emulator.config import Config, Stage
@@ -11,6 +12,7 @@ from emulator.fixed import SOFTMAX_FRACTION_BITS
 from hdl.array.crossbar_parameters import CrossbarParameters
 from hdl.block import Parameters
 from hdl.network.descriptor import DescriptorWidths, input_beats, output_beats
+from hdl.network.descriptor_word import common_bits, descriptor_layout, descriptor_words
 from hdl.network.tile_parameters import TileParameters
 from hdl.periphery.activation import ActivationBackParameters, ActivationParameters
 from hdl.periphery.im2col import Im2colBackParameters
@@ -28,11 +30,19 @@ class NetworkParameters(Parameters):
     error_beats: int = Field(ge=1, description="beats of the largest volume of errors")
     line_beats: int = Field(ge=1, description="beats of the longest row of a pooled volume")
     sum_magnitude_bits: int = Field(ge=1, le=60, description="bits of a sum of errors, sign excluded")
+    coordinate_bits: int = Field(8, ge=1, le=8, description="of a pixel's or a position's number along a side")
+    position_bits: int = Field(16, ge=1, le=16, description="of a position's number")
+    fixed_mask: int = Field(0, ge=0, description="bits of a descriptor that are the same for all layers: a mask")
+    fixed_bits: int = Field(0, ge=0, description="these bits; a network of others is refused")
+    phase_bits: int = Field(32, ge=1, le=32, description="compact: bits of what a phase counts")
     tile: TileParameters
     crossbar: CrossbarParameters
     activations: tuple[ActivationParameters, ...] = Field(min_length=1, description="functions of the layers")
     slopes: tuple[ActivationBackParameters, ...] = Field(min_length=1, description="derivatives, identity among them")
     softmax: SoftmaxParameters
+    compact: bool = Field(
+        False, description="small and slow: what takes turns, in several cycles, where that is smaller"
+    )
     probes: bool = Field(False, description="whether the streams of the tile can be watched from outside")
 
     @classmethod
@@ -52,6 +62,7 @@ class NetworkParameters(Parameters):
         once are more than enough for each."""
         stages = [stage for config in configs for stage in config.stages]
         devices, lanes = configs[0].hardware.lanes, configs[0].hardware.beat_lanes
+        compact = configs[0].hardware.compact
         classes = {config.classes for config in configs}
         if len(classes) > 1:
             raise ValueError(f"classes = {sorted(classes)}: accepted: one and the same for all networks of a hardware")
@@ -61,7 +72,7 @@ class NetworkParameters(Parameters):
         functions = {each.kind: each for each in hidden or activations}
         slopes = {each.kind: each for each in (ActivationBackParameters.of(stage, lanes) for stage in stages)}
         softmax = SoftmaxParameters.of(stages[-1], lanes)
-        return cls(
+        made = cls(
             lanes=lanes,
             devices=devices,
             layers=len(stages),
@@ -72,13 +83,59 @@ class NetworkParameters(Parameters):
                 SOFTMAX_FRACTION_BITS + 1,
                 *(Im2colBackParameters.of(stage, lanes).sum_bits for stage in stages),
             ),
-            tile=TileParameters.of_stages(stages, lanes),
-            crossbar=CrossbarParameters.of_stages(stages, lanes, devices),
+            phase_bits=max(_most_counted(stage) for stage in stages).bit_length(),
+            tile=TileParameters.of_stages(stages, lanes, compact=compact),
+            crossbar=CrossbarParameters.of_stages(stages, lanes, devices, serial=compact),
+            compact=compact,
             activations=tuple(each.model_copy(update={"input_bits": input_bits}) for each in functions.values()),
             slopes=tuple(slopes.values()),
-            softmax=softmax.model_copy(update={"magnitude_bits": input_bits}),
+            softmax=softmax.model_copy(update={"magnitude_bits": input_bits, "serial": compact}),
         )
+        return made._made_for(configs) if compact else made
+
+    def _made_for(self, configs: Sequence[Config]) -> NetworkParameters:
+        """With counters of the widths that these networks need, and what all their layers have in common built in."""
+        stages = [stage for config in configs for stage in config.stages]
+        sides = [
+            side
+            for stage in stages
+            for side in (
+                stage.kernel if stage.convolutional else max(stage.height, stage.width),
+                stage.output_height,
+                stage.output_width,
+            )
+        ]
+        narrow = self.model_copy(
+            update={
+                "coordinate_bits": width_for(max(sides) - 1),
+                "position_bits": width_for(max(stage.positions for stage in stages) - 1),
+            }
+        )
+        words = [word for config in configs for word in narrow.descriptor_words(config.stages)]
+        mask, bits = common_bits(words, narrow.descriptor_layout.size)
+        return narrow.model_copy(update={"fixed_mask": mask, "fixed_bits": bits})
+
+    @property
+    def descriptor_layout(self) -> data.StructLayout:
+        return descriptor_layout(self.widths, self.tile, self.crossbar)
+
+    def descriptor_words(self, stages: Sequence[Stage]) -> list[int]:
+        """The descriptors of a network. Raises ValueError if this hardware is made for others."""
+        words = descriptor_words(stages, self.widths, self.tile, self.crossbar)
+        for stage, word in zip(stages, words, strict=True):
+            if word & self.fixed_mask != self.fixed_bits:
+                raise ValueError(f"layers.{stage.name}: accepted: the settings that this compact hardware has built in")
+        return words
 
     @property
     def widths(self) -> DescriptorWidths:
-        return DescriptorWidths(self.lanes, width_for(max(self.volume_beats, self.error_beats, 1 << 8) - 1))
+        address = width_for(max(self.volume_beats, self.error_beats, 1 << 8) - 1)
+        return DescriptorWidths(self.lanes, address, self.coordinate_bits, self.position_bits)
+
+
+def _most_counted(stage: Stage) -> int:
+    """The most that a counter of an array can count in one phase of an image: of the coincidences of all devices, of
+    saturated lines, of reads with their repeats."""
+    halvings = max(stage.forward.bound_management, stage.backward.bound_management)
+    devices = stage.physical_rows * stage.physical_columns * stage.array.update.desired_bl
+    return stage.positions * max(devices, halvings + 1)

@@ -28,17 +28,18 @@ or sends pulses, *delivery* gives out what was accepted. Front is at most two co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import enum, wiring
+from amaranth.hdl import Module, Mux, Signal, Value, ValueLike, signed, unsigned
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from emulator.fixed import LARGEST_EXPONENT
 from hdl.block import Block
 from hdl.fixed import magnitude, ones
 from hdl.network.tile_parameters import TileParameters
+from hdl.network.tile_parts import Blocks, Going, Operation
 from hdl.network.tile_settings import settings_layout
 from hdl.periphery.average import Average
 from hdl.periphery.bound_management import BoundManagement
@@ -51,12 +52,6 @@ from hdl.periphery.update_management import UpdateManagement
 from hdl.pipeline import fork, relay
 from hdl.shapes import beat, record, signed_for, stream_of, width_for
 from hdl.vector_store import VectorStore
-
-
-class Operation(enum.Enum, shape=unsigned(2)):
-    FORWARD = 0
-    BACKWARD = 1
-    UPDATE = 2
 
 
 class Tile(Block[TileParameters]):
@@ -91,7 +86,8 @@ class Tile(Block[TileParameters]):
         m = Module()
         blocks = self._blocks()
         for name, block in vars(blocks).items():
-            m.submodules[name] = block
+            if block is not None:
+                m.submodules[name] = block
         going = self._going(blocks)
         self._load(m, blocks, going)
         self._send(m, blocks, going)
@@ -105,9 +101,9 @@ class Tile(Block[TileParameters]):
         self._take_settings(m, going)
         return m
 
-    def _blocks(self) -> _Blocks:
+    def _blocks(self) -> Blocks:
         p = self.parameters
-        return _Blocks(
+        return Blocks(
             columns=Replicate(p.replicate("columns")),
             rows=Replicate(p.replicate("rows")),
             max_search=MaxSearch(p.max_search),
@@ -118,17 +114,17 @@ class Tile(Block[TileParameters]):
             pulse_generator=self._pulse_generator,
             held=VectorStore(self.sense.payload.shape(), p.sensed_beats),
             bound_management=BoundManagement(p.bound_management),
-            restore=Scaler(p.restore),
-            mean=Average(p.average),
+            restore=None if p.direct else Scaler(p.restore),
+            mean=None if p.direct else Average(p.average),
             scale_back=Scaler(p.scale_back),
         )
 
-    def _going(self, blocks: _Blocks) -> _Going:
+    def _going(self, blocks: Blocks) -> Going:
         p = self.parameters
         halvings = width_for(p.halvings)
         scale = blocks.noise_management.o.payload.scale.shape()
-        return _Going(
-            settings=Signal(settings_layout(p)),
+        return Going(
+            settings=self.settings.payload if p.settings_held else Signal(settings_layout(p)),
             configured=Signal(),
             front_idle=Signal(),
             back_idle=Signal(),
@@ -143,8 +139,12 @@ class Tile(Block[TileParameters]):
             pulsing=Signal(),
             pulses_on_their_way=Signal(),
             forgotten=Signal(2),
-            scaling=Signal(blocks.noise_management.o.payload.shape()),
-            gains=Signal(blocks.update_management.o.payload.shape()),
+            scaling=blocks.noise_management.o.payload
+            if p.compact
+            else Signal(blocks.noise_management.o.payload.shape()),
+            gains=blocks.update_management.o.payload
+            if p.compact
+            else Signal(blocks.update_management.o.payload.shape()),
             halvings=Signal(halvings),
             saturations=Signal(range(p.lines + 1)),
             saturated=Signal(),
@@ -153,15 +153,21 @@ class Tile(Block[TileParameters]):
             delivery=Signal(record(backward=1, halvings=halvings, scale=scale, shift=SHIFT)),
         )
 
-    def _take_settings(self, m: Module, going: _Going) -> None:
+    def _take_settings(self, m: Module, going: Going) -> None:
         idle = going.front_idle & going.back_idle & ~going.managed & ~going.pulses_on_their_way & ~going.delivering
         m.d.comb += self.settings.ready.eq(idle)
         with m.If(self.settings.valid & self.settings.ready):
-            m.d.sync += [going.settings.eq(self.settings.payload), going.configured.eq(1)]
+            m.d.sync += going.configured.eq(1)
+            if not self.parameters.settings_held:
+                m.d.sync += going.settings.eq(self.settings.payload)
 
     # --- the path of data -------------------------------------------------------------------------------------------
 
-    def _load(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+    def _relayed(self, m: Module, stream: wiring.PureInterface, name: str) -> wiring.PureInterface:
+        """A stream whose way of ``ready`` ends here; compact, it costs no registers and goes on."""
+        return stream if self.parameters.compact else relay(m, stream, name)
+
+    def _load(self, m: Module, blocks: Blocks, going: Going) -> None:
         """A vector goes to the memory of its side and to the max search at once."""
         search_x, search_delta = blocks.max_search.i.signature.create(), blocks.max_search.i.signature.create()
         loading_rows = going.rows_loaded
@@ -179,9 +185,9 @@ class Tile(Block[TileParameters]):
                 m.d.comb += blocks.max_search.i.valid.eq(search.valid)
                 _pass_vector(m, source.payload, blocks.max_search.i.payload)
 
-    def _send(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+    def _send(self, m: Module, blocks: Blocks, going: Going) -> None:
         """From the memory of a side to the DAC, or to the pulse generators."""
-        columns, rows = relay(m, blocks.columns.o, "columns"), relay(m, blocks.rows.o, "rows")
+        columns, rows = self._relayed(m, blocks.columns.o, "columns"), self._relayed(m, blocks.rows.o, "rows")
         for source, chosen in ((columns, ~going.rows_sent), (rows, going.rows_sent)):
             for target, enable in ((blocks.converter, going.reading), (blocks.probability, going.pulsing)):
                 with m.If(chosen & enable):
@@ -192,13 +198,14 @@ class Tile(Block[TileParameters]):
             m.d.comb += [blocks.probability.i.valid.eq(0), rows.ready.eq(0)]
         converter, probability = blocks.converter.i.payload, blocks.probability.i.payload
         m.d.comb += [
-            converter.multiplier.eq(going.scaling.multiplier),
             converter.shift.eq(going.scaling.shift + going.halvings),
             converter.sideband.eq(going.rows_sent),
             probability.multiplier.eq(Mux(going.rows_sent, going.gains.delta_multiplier, going.gains.x_multiplier)),
             probability.shift.eq(Mux(going.rows_sent, going.gains.delta_shift, going.gains.x_shift)),
             probability.sideband.eq(going.rows_sent),
         ]
+        if self.parameters.converter.multiplier_bits:
+            m.d.comb += converter.multiplier.eq(going.scaling.multiplier)
         m.d.comb += [
             self.drive.valid.eq(blocks.converter.o.valid),
             blocks.converter.o.ready.eq(self.drive.ready),
@@ -206,8 +213,8 @@ class Tile(Block[TileParameters]):
         ]
         _pass_vector(m, blocks.converter.o.payload, self.drive.payload)
 
-    def _pulse(self, m: Module, blocks: _Blocks, going: _Going) -> None:
-        source = relay(m, blocks.probability.o, "words")
+    def _pulse(self, m: Module, blocks: Blocks, going: Going) -> None:
+        source = self._relayed(m, blocks.probability.o, "words")
         target, settings = blocks.pulse_generator, going.settings
         m.d.comb += [
             target.i.valid.eq(source.valid),
@@ -239,25 +246,43 @@ class Tile(Block[TileParameters]):
         wiring.connect(m, target.access, wiring.flipped(self.access))
         wiring.connect(m, target.answer, wiring.flipped(self.answer))
 
-    def _deliver(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+    def _to_deliver(self, going: Going) -> dict[str, ValueLike]:
+        """Of the read in back, once it is accepted."""
+        settings, backward = going.settings, going.operation == Operation.BACKWARD
+        fraction = going.scaling.fraction + settings.guard_bits
+        return {
+            "backward": backward,
+            "halvings": going.halvings,
+            "scale": going.scaling.scale,
+            "shift": Mux(backward, 0, fraction),
+        }
+
+    def _deliver(self, m: Module, blocks: Blocks, going: Going) -> None:
         """What was accepted: halvings taken back, mean over the copies, times the scale."""
         settings, delivery = going.settings, going.delivery
+        if self.parameters.compact:
+            m.d.comb += [delivery[name].eq(value) for name, value in self._to_deliver(going).items()]
         backward = delivery.backward
-        held, mean = relay(m, blocks.held.o, "held"), relay(m, blocks.mean.o, "mean")
+        steps = [block for block in (blocks.restore, blocks.mean, blocks.scale_back) if block]
+        held = self._relayed(m, blocks.held.o, "held")
         m.d.comb += [
-            blocks.restore.i.valid.eq(held.valid & going.delivering),
-            held.ready.eq(blocks.restore.i.ready & going.delivering),
-            blocks.restore.i.payload.shift.eq(-delivery.halvings),
-            blocks.mean.i.payload.beats.eq(Mux(backward, settings.column_beats, settings.row_beats)),
-            blocks.mean.i.payload.copies.eq(Mux(backward, settings.column_copies, settings.row_copies)),
-            blocks.mean.i.payload.reciprocal.eq(settings.average_reciprocal),
-            blocks.mean.i.payload.guard_bits.eq(settings.guard_bits),
+            steps[0].i.valid.eq(held.valid & going.delivering),
+            held.ready.eq(steps[0].i.ready & going.delivering),
             blocks.scale_back.i.payload.multiplier.eq(delivery.scale),
-            blocks.scale_back.i.payload.shift.eq(delivery.shift),
+            blocks.scale_back.i.payload.shift.eq(delivery.shift - (delivery.halvings if self.parameters.direct else 0)),
             blocks.scale_back.i.payload.sideband.eq(backward),
         ]
-        _pass_vector(m, held.payload, blocks.restore.i.payload)
-        for source, target in ((blocks.restore.o, blocks.mean), (mean, blocks.scale_back)):
+        _pass_vector(m, held.payload, steps[0].i.payload)
+        if blocks.restore and blocks.mean:
+            m.d.comb += [
+                blocks.restore.i.payload.shift.eq(-delivery.halvings),
+                blocks.mean.i.payload.beats.eq(Mux(backward, settings.column_beats, settings.row_beats)),
+                blocks.mean.i.payload.copies.eq(Mux(backward, settings.column_copies, settings.row_copies)),
+                blocks.mean.i.payload.reciprocal.eq(settings.average_reciprocal),
+                blocks.mean.i.payload.guard_bits.eq(settings.guard_bits),
+            ]
+        for step, target in pairwise(steps):
+            source = self._relayed(m, step.o, "mean") if step is blocks.mean else step.o
             m.d.comb += [target.i.valid.eq(source.valid), source.ready.eq(target.i.ready)]
             _pass_vector(m, source.payload, target.i.payload)
         result = blocks.scale_back.o
@@ -271,9 +296,9 @@ class Tile(Block[TileParameters]):
 
     # --- control ----------------------------------------------------------------------------------------------------
 
-    def _control_front(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+    def _control_front(self, m: Module, blocks: Blocks, going: Going) -> None:
         """Load, search, and hand the maxima over as soon as what came of those before is taken by back."""
-        found = relay(m, blocks.max_search.o, "maximum")
+        found = self._relayed(m, blocks.max_search.o, "maximum")
         noise, update = blocks.noise_management, blocks.update_management
         settings, front = going.settings, going.front
         backward, updating = front.operation == Operation.BACKWARD, front.operation == Operation.UPDATE
@@ -321,7 +346,7 @@ class Tile(Block[TileParameters]):
                         m.d.sync += [going.managed.eq(1), going.managed_operation.eq(front.operation)]
                         m.next = "idle"
 
-    def _control_back(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+    def _control_back(self, m: Module, blocks: Blocks, going: Going) -> None:
         """Drive and sense, again and again until bound management accepts; or send pulses."""
         with m.FSM():
             with m.State("idle"):
@@ -348,33 +373,44 @@ class Tile(Block[TileParameters]):
                     with m.If(going.rows_sent):
                         m.d.sync += going.pulses_on_their_way.eq(1)
                         m.next = "idle"
+                        if self.parameters.compact:
+                            self._forget_gains(m, blocks, going)
+            if self.parameters.compact:
+                with m.State("deliver"), m.If(~going.delivering):
+                    self._forget_gains(m, blocks, going)
+                    m.next = "idle"
         self._watch(m, blocks, going)
 
-    def _begin(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+    def _begin(self, m: Module, blocks: Blocks, going: Going) -> None:
         """The next command whose vectors are managed. A read waits until the pulses before it are sent."""
         noise, update, operation = blocks.noise_management.o, blocks.update_management.o, going.managed_operation
         updating = operation == Operation.UPDATE
-        m.d.comb += [
-            noise.ready.eq(going.managed & ~updating & ~going.pulses_on_their_way),
-            update.ready.eq(going.managed & updating),
-        ]
+        reads = noise.valid & (going.managed & ~updating & ~going.pulses_on_their_way)
+        updates = update.valid & going.managed & updating
+        if not self.parameters.compact:
+            m.d.sync += [going.scaling.eq(noise.payload), going.gains.eq(update.payload)]
+            with m.If(reads | updates):
+                self._forget_gains(m, blocks, going)
         m.d.sync += [
             going.operation.eq(operation),
             going.rows_sent.eq(operation == Operation.BACKWARD),
-            going.scaling.eq(noise.payload),
-            going.gains.eq(update.payload),
             going.halvings.eq(0),
             going.saturations.eq(0),
             going.saturated.eq(0),
         ]
-        for management, state in ((noise, "drive"), (update, "pulse")):
-            with m.If(management.valid & management.ready):
-                m.d.sync += going.managed.eq(0)
+        for begins, state in ((reads, "drive"), (updates, "pulse")):
+            with m.If(begins):
                 m.next = state
 
-    def _decide(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+    def _forget_gains(self, m: Module, blocks: Blocks, going: Going) -> None:
+        """What the maxima of a command gave is taken: at once where it is copied, else when the command is done."""
+        updating = going.managed_operation == Operation.UPDATE
+        m.d.comb += [blocks.noise_management.o.ready.eq(~updating), blocks.update_management.o.ready.eq(updating)]
+        m.d.sync += going.managed.eq(0)
+
+    def _decide(self, m: Module, blocks: Blocks, going: Going) -> None:
         """Tell bound management's decision to the side's memory, the held vector, delivery and report, in one cycle."""
-        decision, held, settings = blocks.bound_management.o, blocks.held, going.settings
+        decision, held = blocks.bound_management.o, blocks.held
         repeat, backward = decision.payload.repeat, going.operation == Operation.BACKWARD
         side = Mux(backward, blocks.rows.again.ready, blocks.columns.again.ready)
         decided = Signal()
@@ -397,20 +433,17 @@ class Tile(Block[TileParameters]):
             ]
             m.next = "drive"
         with m.Elif(decided):
-            fraction = going.scaling.fraction + settings.guard_bits
             m.d.sync += [
                 self.report.payload.repeats.eq(going.halvings),
                 self.report.payload.saturations.eq(going.saturations),
                 going.reporting.eq(1),
                 going.delivering.eq(1),
-                going.delivery.backward.eq(backward),
-                going.delivery.halvings.eq(going.halvings),
-                going.delivery.scale.eq(going.scaling.scale),
-                going.delivery.shift.eq(Mux(backward, 0, fraction)),
             ]
-            m.next = "idle"
+            if not self.parameters.compact:
+                m.d.sync += [going.delivery[name].eq(value) for name, value in self._to_deliver(going).items()]
+            m.next = "deliver" if self.parameters.compact else "idle"
 
-    def _watch(self, m: Module, blocks: _Blocks, going: _Going) -> None:
+    def _watch(self, m: Module, blocks: Blocks, going: Going) -> None:
         """Saturated lines are counted; vectors of update cycles forgotten; the end of an update cycle is reported."""
         flags = Signal(self.parameters.lanes)
         seen = self.sense.payload.saturated & self.sense.payload.mask
@@ -449,51 +482,3 @@ def _pass_vector(m: Module, source: Any, target: Any) -> None:
 def _last_passes(stream: wiring.PureInterface) -> Value:
     """Whether the last beat of a vector is taken."""
     return stream.valid & stream.ready & stream.payload.last
-
-
-@dataclass(frozen=True)
-class _Blocks:
-    """The tile's submodules."""
-
-    columns: Replicate
-    rows: Replicate
-    max_search: MaxSearch
-    noise_management: NoiseManagement
-    update_management: UpdateManagement
-    converter: Scaler  # to DAC codes
-    probability: Scaler  # to probability words
-    pulse_generator: PulseGenerator
-    held: VectorStore  # a read, until bound management accepts it
-    bound_management: BoundManagement
-    restore: Scaler  # takes the halvings back
-    mean: Average
-    scale_back: Scaler  # takes noise management's scale back
-
-
-@dataclass(frozen=True)
-class _Going:
-    """What holds for the commands under way."""
-
-    settings: Signal
-    configured: Signal  # settings have come
-    front_idle: Signal
-    back_idle: Signal
-    front: Signal  # the command in front
-    loading: Signal
-    rows_loaded: Signal  # the side that is loaded: rows (delta), else columns (x)
-    managed: Signal  # a command's maxima are in management, or what comes of them waits for back
-    managed_operation: Signal
-    operation: Signal  # of the command in back
-    rows_sent: Signal  # the side that is sent to the array
-    reading: Signal
-    pulsing: Signal
-    pulses_on_their_way: Signal  # an update cycle has left back, and its last pulses not yet the tile
-    forgotten: Signal  # of both sides, whether the vector just sent is to be forgotten
-    scaling: Signal  # noise management's word
-    gains: Signal  # update management's word
-    halvings: Signal
-    saturations: Signal  # lines of the read
-    saturated: Signal  # any of them
-    reporting: Signal
-    delivering: Signal
-    delivery: Signal  # of the read that is given out

@@ -68,6 +68,8 @@ class TileParameters(Parameters):
     scale_shifts: Shifts = Field((0, 0), description="lowest and highest shift behind the scale")
     pulse_shifts: Shifts = Field((-19, 39), description="lowest and highest shift of update management")
     radix: Literal[2, 4] = Field(4, description="of the dividers and the square root")
+    compact: bool = Field(False, description="small and slow: a command at a time, serial scalers")
+    settings_held: bool = Field(False, description="settings stay at their stream until the next, and are not copied")
 
     @classmethod
     def of(cls, stage: Stage, lanes: int) -> TileParameters:
@@ -76,7 +78,7 @@ class TileParameters(Parameters):
         return cls.of_stages([stage], lanes)
 
     @classmethod
-    def of_stages(cls, stages: Sequence[Stage], lanes: int) -> TileParameters:
+    def of_stages(cls, stages: Sequence[Stage], lanes: int, *, compact: bool = False) -> TileParameters:
         """The tile of all arrays of a network, the union of what they need. Raises ValueError as ``of``, and where they
         differ in a format that is no setting."""
         each = [_needs(stage, lanes) for stage in stages]
@@ -86,7 +88,8 @@ class TileParameters(Parameters):
                     field = f"layers.{stage.name}.{path}" if path else f"{name} of layer {stage.name}"
                     raise ValueError(f"{field} = {needs[name]}: accepted: {each[0][name]}, as layer {stages[0].name}")
         united = {name: _united(name, [needs[name] for needs in each]) for name in each[0]}
-        return cls(lanes=lanes, **united, pulse_beats=sum(ArrayLines.of(stage, lanes).update_beats for stage in stages))
+        pulse_beats = sum(ArrayLines.of(stage, lanes).update_beats for stage in stages)
+        return cls(lanes=lanes, **united, pulse_beats=pulse_beats, compact=compact, settings_held=compact)
 
     @model_validator(mode="after")
     def _legal(self) -> TileParameters:
@@ -103,7 +106,7 @@ class TileParameters(Parameters):
         for name in type(self).model_fields:
             own, other = getattr(self, name), getattr(needed, name)
             enough = own == other if name in SHARED_FORMATS else _united(name, [own, other]) == own
-            if not enough and name not in ("lanes", "radix"):
+            if not enough and name not in ("lanes", "radix", "compact", "settings_held"):
                 lacking.append(f"{name} = {other}")
         return ", ".join(lacking)
 
@@ -113,6 +116,16 @@ class TileParameters(Parameters):
     def magnitude_bits(self) -> int:
         """Of an element of either side."""
         return max(self.activation_bits, self.error_bits) - 1
+
+    @property
+    def divides(self) -> bool:
+        """Whether noise management has multipliers other than 1."""
+        return "exact" in (*self.forward_modes, *self.backward_modes)
+
+    @property
+    def direct(self) -> bool:
+        """Compact and without means: halvings are taken back by the scaler that takes the scale back."""
+        return self.compact and not self.average.scales and self.average.copies == 1
 
     @property
     def reading_limit(self) -> int:
@@ -151,11 +164,12 @@ class TileParameters(Parameters):
         return ScalerParameters(
             lanes=self.lanes,
             magnitude_bits=self.magnitude_bits,
-            multiplier_bits=self.noise_management.multiplier_bits,
+            multiplier_bits=0 if self.compact and not self.divides else self.noise_management.multiplier_bits,
             lowest_shift=lowest,
             highest_shift=highest,
             limit=1 << self.dac_fraction,
             sideband_bits=1,
+            serial=self.compact,
         )
 
     @property
@@ -172,6 +186,7 @@ class TileParameters(Parameters):
             lowest_shift=-self.halvings,
             highest_shift=0,
             limit=self.reading_limit,
+            serial=self.compact,
         )
 
     @property
@@ -191,6 +206,8 @@ class TileParameters(Parameters):
         """Means times noise management's scale; forward also back to the ADC's LSB. Wide enough never to saturate."""
         lowest, highest = self.scale_shifts
         mean_bits, scale_bits = self.average.mean_magnitude_bits, self.magnitude_bits + 1
+        if self.direct:
+            mean_bits, lowest = self.limit.bit_length(), lowest - self.halvings
         return ScalerParameters(
             lanes=self.lanes,
             magnitude_bits=mean_bits,
@@ -199,6 +216,7 @@ class TileParameters(Parameters):
             highest_shift=highest,
             limit=(1 << (mean_bits + scale_bits + max(0, -lowest))) - 1,
             sideband_bits=1,
+            serial=self.compact,
         )
 
     @property
@@ -219,11 +237,12 @@ class TileParameters(Parameters):
         return ScalerParameters(
             lanes=self.lanes,
             magnitude_bits=self.magnitude_bits,
-            multiplier_bits=GAIN_BITS + 1,
+            multiplier_bits=GAIN_BITS + ("exact" in self.update_modes or not self.compact),
             lowest_shift=lowest,
             highest_shift=highest,
             limit=1 << self.probability_bits,
             sideband_bits=1,
+            serial=self.compact,
         )
 
     @property
@@ -237,6 +256,7 @@ class TileParameters(Parameters):
             generator_width=self.generator_width,
             generator_sharing=self.generator_sharing,
             sideband_bits=1,
+            serial=self.compact,
         )
 
 

@@ -9,7 +9,7 @@ one pair per tensor. One word per cycle. The bit length is searched for from the
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import In, Out
 from pydantic import Field
 
@@ -31,6 +31,15 @@ class BlockExponentParameters(Parameters):
     @classmethod
     def of(cls, stage: Stage, lanes: int) -> BlockExponentParameters:
         return cls(error_magnitude_bits=stage.error_magnitude_bits)
+
+
+def exponent_and_shift(length: Value, fraction: Value, error_magnitude_bits: int) -> tuple[Value, Value]:
+    """Of a bit length, as logic without registers."""
+    ideal = (fraction + error_magnitude_bits) - length
+    below, above = ideal < 0, ideal > LARGEST_EXPONENT
+    exponent = Mux(below, 0, Mux(above, LARGEST_EXPONENT, ideal))
+    shift = Mux(below, fraction, Mux(above, fraction - LARGEST_EXPONENT, length - error_magnitude_bits))
+    return exponent, shift
 
 
 class BlockExponent(Block[BlockExponentParameters]):

@@ -22,7 +22,7 @@ with the last slot.
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, enum
+from amaranth.lib import data, enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from pydantic import Field, model_validator
@@ -30,7 +30,9 @@ from pydantic import Field, model_validator
 from emulator.config import Stage
 from emulator.fixed import WORD_BITS
 from hdl.block import Block, Parameters
+from hdl.memory import exclusive_memory
 from hdl.periphery.lfsr import LfsrParameters, next_state
+from hdl.periphery.serial_pulse_generator import BEAT_CYCLES, SerialPulseGenerator
 from hdl.shapes import Segments, beat, index_for, record, stream_of, width_for
 
 #: With so few beats in a cycle a state is read in the cycle in which it is written.
@@ -46,6 +48,7 @@ class PulseGeneratorParameters(Parameters):
     generator_width: int = Field(64, description="bits of a generator's state: 32, 48 or 64")
     generator_sharing: int = Field(1, ge=1, le=WORD_BITS, description="neighbouring lanes that share a generator")
     sideband_bits: int = Field(0, ge=0, le=64, description="bits passed along beside a beat; 0: no such field")
+    serial: bool = Field(False, description="a beat at a time, of 1 lane: small and slow")
 
     @model_validator(mode="after")
     def _check(self) -> PulseGeneratorParameters:
@@ -55,6 +58,8 @@ class PulseGeneratorParameters(Parameters):
             raise ValueError(
                 f"generator_sharing = {self.generator_sharing}: must divide lanes = {self.lanes}; accepted: {divisors}"
             )
+        if self.serial and self.lanes > 1:
+            raise ValueError(f"serial: accepted: with lanes = 1, not {self.lanes}")
         if self.fewest_beats > self.beats:
             raise ValueError(f"fewest_beats = {self.fewest_beats}: accepted: at most beats = {self.beats}")
         return self
@@ -109,16 +114,22 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
 
     @property
     def latency(self) -> int:
-        """Fetch, the first draw, and a comparison per slot of the longest train."""
-        return 2 + self.parameters.desired_bl
+        """Fetch, the first draw, and a comparison per slot of the longest train. Serial: a beat is taken as its train is."""
+        return 0 if self.parameters.serial else 2 + self.parameters.desired_bl
 
     @property
     def cycles_per_beat(self) -> int:
-        return self.parameters.desired_bl
+        return self.parameters.desired_bl + (BEAT_CYCLES if self.parameters.serial else 0)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self.parameters
+        if p.serial:
+            m.submodules.serial = serial = SerialPulseGenerator(p, dict(self.signature.members))
+            for name, member in self.signature.members.items():
+                outer, inner = wiring.flipped(getattr(self, name)), getattr(serial, name)
+                wiring.connect(m, *((outer, inner) if member.flow is In else (inner, outer)))
+            return m
         between = Signal(init=1)  # no update cycle is under way
         following, address = Signal(index_for(p.beats)), Signal(index_for(p.beats))
         fetched, drawing = Signal(), Signal()
@@ -158,10 +169,13 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
         request, serve, read_states = self._accesses(m, between, ~fetched & ~drawing, hold)
         words = []
         for generator in range(p.generators):
-            memory = Memory(shape=p.generator_width, depth=max(2, p.beats), init=[1] * p.beats)
+            crowded = p.fewest_beats <= BEATS_IN_FLIGHT
+            memory = (Memory if crowded else exclusive_memory)(
+                shape=p.generator_width, depth=max(2, p.beats), init=[1] * p.beats
+            )
             m.submodules[f"states_{generator}"] = memory
             write = memory.write_port()
-            read = memory.read_port(transparent_for=[write] if p.fewest_beats <= BEATS_IN_FLIGHT else [])
+            read = memory.read_port(transparent_for=[write] if crowded else [])
             state = Signal(p.generator_width, name=f"state_{generator}")
             # The only beat of a cycle may leave draw while its next one, read before that, enters.
             again = drawing & (number_in_draw == number_in_fetch)

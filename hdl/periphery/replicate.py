@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Signal, signed
 from amaranth.lib import data
-from amaranth.lib.memory import Memory, ReadPort
+from amaranth.lib.memory import ReadPort
 from amaranth.lib.wiring import In, Out
 from pydantic import Field
 
 from emulator.config import Stage
 from hdl.block import Block, Parameters
+from hdl.memory import exclusive_memory
 from hdl.shapes import Segments, beat, index_for, record, stream_of, width_for
 
 
@@ -72,7 +73,7 @@ class Replicate(Block[ReplicateParameters]):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         index = index_for(self.parameters.beats)
-        m.submodules.memory = memory = Memory(shape=self._payload, depth=2 << index.width, init=[])
+        m.submodules.memory = memory = exclusive_memory(self._payload, 2 << index.width)
         write, read = memory.write_port(), memory.read_port()
         # Each half of the memory holds a vector; `full` says which of them do.
         full = Signal(2)

@@ -39,6 +39,7 @@ class ScalerParameters(Parameters):
     highest_shift: int = Field(40, ge=-128, le=127, description="the shift input is not above")
     limit: int = Field(512, ge=1, lt=1 << 128, description="largest magnitude of a result")
     sideband_bits: int = Field(0, ge=0, le=4096, description="bits that travel along with a beat; 0: no such field")
+    serial: bool = Field(False, description="a place of the shift per cycle, a beat at a time: small and slow")
 
     @model_validator(mode="after")
     def _ordered(self) -> ScalerParameters:
@@ -130,13 +131,24 @@ class Scaler(Block[ScalerParameters]):
 
     @property
     def latency(self) -> int:
-        """Magnitude, product, shift, rounding, limit, sign."""
+        """Magnitude, product, shift, rounding, limit, sign. Serial: a beat is taken as its result is."""
         p = self.parameters
+        if p.serial:
+            return 0
         return 1 + self.multiplier_stages + self.shift_stages + p.rounds + p.saturates + 1
+
+    @property
+    def cycles_per_beat(self) -> int:
+        """Serial, of the longest shift: the product held, its places, the result offered."""
+        p = self.parameters
+        return p.shifts[1] - p.shifts[0] + 2 if p.serial and p.shift_levels else 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self.parameters
+        if p.serial:
+            self._shift_in_turns(m)
+            return m
         stages = self.latency
         advance, _ = pipeline(m, self.i, self.o, stages)
         lane_results = [self.o.payload.elements[lane] for lane in range(p.lanes)]
@@ -172,6 +184,57 @@ class Scaler(Block[ScalerParameters]):
                 register(with_sign(negative, word[: p.result_bits]), result.shape(), f"result_{lane}")
             )
         return m
+
+    def _shift_in_turns(self, m: Module) -> None:
+        """Products are held with their point as far to the left as the lowest shift asks, and move to the right a place per
+        cycle. The beat stays at ``i`` meanwhile, so nothing else of it is held."""
+        p = self.parameters
+        below = 1 - p.shifts[0]
+        left, busy, offered = Signal(max(1, p.shift_levels)), Signal(), Signal()
+        load = Signal()
+        m.d.comb += [
+            load.eq(self.i.valid & ~busy),
+            offered.eq(busy & (left == 0)) if p.shift_levels else offered.eq(self.i.valid),
+            self.o.valid.eq(offered),
+            self.i.ready.eq(offered & self.o.ready),
+        ]
+        for name in ("mask", "last", *(["sideband"] if p.sideband_bits else [])):
+            m.d.comb += self.o.payload[name].eq(self.i.payload[name])
+        with m.If(load):
+            m.d.sync += [busy.eq(1), left.eq(self._places(self.i.payload.shift))]
+        with m.Elif(offered):
+            with m.If(self.o.ready):
+                m.d.sync += busy.eq(0)
+        with m.Else():
+            m.d.sync += left.eq(left - 1)
+        for lane in range(p.lanes):
+            element = self.i.payload.elements[lane]
+            product = magnitude(element) * (self.i.payload.multiplier if p.multiplier_bits else 1)
+            placed = Cat(Const(0, below), product[: p.product_bits]) if below >= 0 else product[-below:]
+            word: Value = Cat(placed, Const(0, 1)) if not len(placed) else placed
+            if p.shift_levels:
+                held = Signal(len(placed), name=f"held_{lane}")
+                with m.If(load):
+                    m.d.sync += held.eq(placed)
+                with m.Elif(~offered):
+                    m.d.sync += held.eq(held[1:])
+                word = held
+            m.d.comb += self.o.payload.elements[lane].eq(self._rounded_with_sign(word, element < 0))
+
+    def _rounded_with_sign(self, word: Value, negative: Value) -> Value:
+        """Of a magnitude with one bit below its LSB: ``-(x + r) = ~x + (1 - r)``, so that one adder rounds and negates."""
+        p = self.parameters
+        size, half = word[1 : 1 + p.result_bits], word[0]
+        plain = Cat(size, Const(0, 1 + p.result_bits))[: p.result_bits + 1]
+        signed_size = (plain ^ negative.replicate(len(plain))) + (half ^ negative)
+        result = signed_size[: p.result_bits + 1]
+        if p.saturates:
+            above = word[1 + p.result_bits :]
+            beyond = (above.any() if len(above) else Const(0)) | ((size == p.limit) & half)
+            if p.limit.bit_count() < p.result_bits:
+                beyond |= size > p.limit
+            result = Mux(beyond, Mux(negative, -p.limit, p.limit), result)[: p.result_bits + 1]
+        return result.as_signed()
 
     def _places(self, shift: Value) -> Value:
         """How far the shift that is done lies above the lowest one."""

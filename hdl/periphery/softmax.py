@@ -13,22 +13,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory, ReadPort, WritePort
 from amaranth.lib.wiring import In, Out
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from emulator.config import Stage
 from emulator.config.tables import EXPONENTIAL_RANGE, FINE_FRACTION_BITS, exponential_tables
 from emulator.fixed import PATH_BITS, SOFTMAX_FRACTION_BITS
 from hdl.block import Block, Parameters
 from hdl.fixed import rounded
+from hdl.memory import exclusive_memory
 from hdl.periphery.divider import Divider, DividerParameters
+from hdl.periphery.serial_softmax import POWER_CYCLES, QUOTIENT_CYCLES, WORD, SerialSoftmax
 from hdl.pipeline import delayed
-from hdl.shapes import beat, stream_of, width_for
+from hdl.shapes import beat, index_for, stream_of, width_for
 
-#: An exponential or a probability: 1.0 included.
-WORD = SOFTMAX_FRACTION_BITS + 1
 #: Memory, distance, its limit, tables, their registers, product, rounding.
 POWER_STAGES = 7
 
@@ -39,6 +40,13 @@ class SoftmaxParameters(Parameters):
     adc_fraction: int = Field(7, ge=1, le=14, description="A, fraction bits of a logit")
     magnitude_bits: int = Field(16, ge=1, le=PATH_BITS, description="bits of a logit's magnitude, sign excluded")
     radix: Literal[2, 4, 8, 16] = Field(2, description="of the divider")
+    serial: bool = Field(False, description="products and quotients bit by bit, of 1 lane: small and slow")
+
+    @model_validator(mode="after")
+    def _one_lane(self) -> SoftmaxParameters:
+        if self.serial and self.lanes > 1:
+            raise ValueError(f"serial: accepted: with lanes = 1, not {self.lanes}")
+        return self
 
     @classmethod
     def of(cls, stage: Stage, lanes: int) -> SoftmaxParameters:
@@ -83,7 +91,8 @@ class _Work:
 class Softmax(Block[SoftmaxParameters]):
     def __init__(self, parameters: SoftmaxParameters) -> None:
         p = parameters
-        self.divider = Divider(p.divider)
+        if not p.serial:
+            self.divider = Divider(p.divider)
         super().__init__(
             p,
             {
@@ -94,8 +103,8 @@ class Softmax(Block[SoftmaxParameters]):
 
     @property
     def cycles_per_beat(self) -> int:
-        """Of the beats of one image: the beat, then its lanes one by one."""
-        return 1 + self.parameters.lanes
+        """Of the beats of one image: the beat, then its lanes one by one. Serial: the beat."""
+        return 1 if self.parameters.serial else 1 + self.parameters.lanes
 
     @property
     def power_cycles(self) -> int:
@@ -110,20 +119,22 @@ class Softmax(Block[SoftmaxParameters]):
     def latency(self) -> int:
         """The lanes of the last beat, the exponentials, the divisions, the first beat filled."""
         p = self.parameters
+        if p.serial:
+            return 1 + p.classes * (POWER_CYCLES + QUOTIENT_CYCLES) + 1
         filling = min(p.lanes, p.classes)
         return p.lanes + 1 + self.power_cycles + p.classes * self.division_cycles + filling + 1
-
-    @property
-    def _lane_number(self) -> Shape:
-        """Of one bit for a single lane, since Verilog has no signals without bits."""
-        return Shape.cast(range(max(2, self.parameters.lanes)))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self.parameters
+        if p.serial:
+            m.submodules.serial = serial = SerialSoftmax(p)
+            wiring.connect(m, wiring.flipped(self.i), serial.i)
+            wiring.connect(m, serial.o, wiring.flipped(self.o))
+            return m
         m.submodules.divider = self.divider
-        m.submodules.logits = logits = Memory(shape=signed(p.magnitude_bits + 1), depth=p.classes, init=[])
-        m.submodules.powers = powers = Memory(shape=WORD, depth=p.classes, init=[])
+        m.submodules.logits = logits = exclusive_memory(signed(p.magnitude_bits + 1), p.classes)
+        m.submodules.powers = powers = exclusive_memory(WORD, p.classes)
         work = _Work(
             number=Signal(range(p.classes + 1)),
             label=Signal(range(p.classes)),
@@ -149,7 +160,7 @@ class Softmax(Block[SoftmaxParameters]):
         """A beat, then its lanes one by one into the memory; their maximum."""
         p = self.parameters
         elements = Signal(self.i.payload.elements.shape())
-        mask, ends, lane = Signal(p.lanes), Signal(), Signal(self._lane_number)
+        mask, ends, lane = Signal(p.lanes), Signal(), Signal(index_for(p.lanes))
         width = p.magnitude_bits + 1
         m.d.comb += [work.write_logit.addr.eq(work.number), work.write_logit.data.eq(elements[0])]
         with m.State("beat"):
@@ -230,7 +241,7 @@ class Softmax(Block[SoftmaxParameters]):
     def _give(self, m: Module, work: _Work) -> None:
         """Beats of errors, filled lane by lane: a probability read in one cycle is put into its lane in the next."""
         p, result = self.parameters, self.o.payload
-        place, gathered, full, ends = Signal(self._lane_number), Signal(), Signal(), Signal()
+        place, gathered, full, ends = Signal(index_for(p.lanes)), Signal(), Signal(), Signal()
         previous = Signal.like(work.number)
         m.d.sync += previous.eq(work.number)
         m.d.comb += [

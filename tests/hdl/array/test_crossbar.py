@@ -78,6 +78,15 @@ def test_lanes_and_devices_with_arrays_behind_each_other(lanes: int, devices: in
     check(stages, commands, lanes, devices, stall=STALL if devices < 8 else 0.0)
 
 
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_one_device_after_the_other(setting: str) -> None:
+    stages = load("tiny", SETTINGS[setting]).stages[1:]
+    commands = random_commands(stages, np.random.default_rng(7), 6)
+    parameters = CrossbarParameters.of_stages(stages, 1, 1, serial=True).model_copy(update={"settings_held": False})
+    done = session(stages, 1, 1, 1, commands, parameters)
+    run(Crossbar(parameters), done.transactions, stall=STALL if setting == "as it is" else 0.0)
+
+
 def test_arrays_that_differ_in_all_settings() -> None:
     stages = load(
         "tiny",

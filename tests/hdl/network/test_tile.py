@@ -51,6 +51,15 @@ def test_equals_the_model(setting: str, layer: int, lanes: int) -> None:
     run(Tile(done.parameters), done.transactions, stall=0.3 if layer == 1 else 0.0)
 
 
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_compact_equals_the_model(setting: str) -> None:
+    config = load("tiny", SETTINGS[setting])
+    stage = config.stages[2]
+    parameters = TileParameters.of_stages([stage], 1, compact=True).model_copy(update={"settings_held": False})
+    done = session(stage, config.seed, 1, random_commands(stage, np.random.default_rng(1), 12))
+    run(Tile(parameters), done.transactions, stall=0.3 if setting == "as it is" else 0.0)
+
+
 @pytest.mark.parametrize("lanes", (1, 8, 32))
 def test_lanes(lanes: int) -> None:
     config = load("tiny")

@@ -62,6 +62,29 @@ def test_lanes(lanes: int, stall: float) -> None:
     check(stall, lanes=lanes, beats=3, desired_bl=1, sideband_bits=5)
 
 
+@pytest.mark.parametrize("stall", STALLS)
+@pytest.mark.parametrize("fewest, slots, width", ((1, 1, 64), (1, 6, 32), (3, 10, 48), (3, 1, 32)))
+def test_a_beat_at_a_time(fewest: int, slots: int, width: int, stall: float) -> None:
+    block = PulseGenerator(
+        PulseGeneratorParameters(
+            lanes=1, beats=5, fewest_beats=fewest, desired_bl=slots, generator_width=width, sideband_bits=2, serial=True
+        )
+    )
+    work = transactions_of(block, np.random.default_rng(slots), 8)
+    outcome = run(block, work, stall=stall)
+    assert len(outcome.words["answer"]) == block.parameters.beats
+    if not stall:
+        first = len(work.then[0].inputs["i"])
+        taken, given = outcome.cycles["i"][:first], outcome.cycles["o"][:first]
+        assert given == taken
+        assert max(np.diff(taken)) <= block.cycles_per_beat
+
+
+@pytest.mark.parametrize("cycles", (1, 3, 12, 25))
+def test_reset_with_a_beat_at_a_time(cycles: int) -> None:
+    check(0.3, reset_after=cycles, lanes=1, beats=4, desired_bl=3, serial=True)
+
+
 @pytest.mark.parametrize("width", (32, 48, 64))
 @pytest.mark.parametrize("sharing", (1, 2, 4))
 def test_shared_generators_and_their_rotation(sharing: int, width: int) -> None:

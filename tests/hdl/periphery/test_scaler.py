@@ -30,7 +30,7 @@ USES = {
 LATENCIES = {"converter": 9, "probability": 8, "scale_back": 8, "mantissa": 8, "restore": 5, "fixed_left": 3}
 
 
-def scaler(use: str, lanes: int) -> Scaler:
+def scaler(use: str, lanes: int, *, serial: bool = False) -> Scaler:
     magnitude, multiplier, lowest, highest, limit, sideband = USES[use]
     return Scaler(
         ScalerParameters(
@@ -41,6 +41,7 @@ def scaler(use: str, lanes: int) -> Scaler:
             highest_shift=highest,
             limit=limit,
             sideband_bits=sideband,
+            serial=serial,
         )
     )
 
@@ -58,6 +59,17 @@ def test_equals_the_model(use: str, lanes: int, stall: float) -> None:
         assert outcome.cycles["o"] == [cycle + block.latency for cycle in taken]
 
 
+@pytest.mark.parametrize("stall", (0.0, 0.4))
+@pytest.mark.parametrize("use", USES)
+def test_a_place_per_cycle(use: str, stall: float) -> None:
+    block = scaler(use, 2, serial=True)
+    outcome = run(block, transactions_of(block, np.random.default_rng(2), 20), stall=stall)
+    if not stall:
+        taken = outcome.cycles["i"]
+        assert outcome.cycles["o"] == taken
+        assert max(np.diff(taken)) <= block.cycles_per_beat
+
+
 @pytest.mark.parametrize("use, lanes", (("converter", 8), ("converter", 32), ("restore", 32)))
 def test_equals_the_model_with_many_lanes(use: str, lanes: int) -> None:
     block = scaler(use, lanes)
@@ -66,10 +78,17 @@ def test_equals_the_model_with_many_lanes(use: str, lanes: int) -> None:
 
 @pytest.mark.parametrize("lowest, highest", ((-4, 12), (0, 0), (3, 7), (6, 60), (-128, -20), (-128, 127)))
 @pytest.mark.parametrize("limit", (1, 5, 7, 500))
-def test_every_element_at_every_shift(limit: int, lowest: int, highest: int) -> None:
+@pytest.mark.parametrize("serial", (False, True))
+def test_every_element_at_every_shift(serial: bool, limit: int, lowest: int, highest: int) -> None:
     """All words of 4 bits and sign with multipliers of 2 bits, at the shifts around 0 and at the ends of the range."""
     parameters = ScalerParameters(
-        lanes=31, magnitude_bits=4, multiplier_bits=2, lowest_shift=lowest, highest_shift=highest, limit=limit
+        lanes=31,
+        magnitude_bits=4,
+        multiplier_bits=2,
+        lowest_shift=lowest,
+        highest_shift=highest,
+        limit=limit,
+        serial=serial,
     )
     generator = np.random.default_rng(1)
     elements = list(range(-15, 16))

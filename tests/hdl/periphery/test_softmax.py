@@ -26,6 +26,25 @@ def test_equals_the_model(classes: int, lanes: int, stall: float) -> None:
         assert (np.diff(taken) == block.cycles_per_beat).all()
 
 
+@pytest.mark.parametrize("stall", (0.0, 0.4))
+@pytest.mark.parametrize(
+    "parameters",
+    (
+        {"classes": 2},
+        {"classes": 10},
+        {"classes": 5, "adc_fraction": 1},
+        {"classes": 5, "adc_fraction": 14, "magnitude_bits": 20},
+    ),
+)
+def test_bit_by_bit(parameters: dict[str, int], stall: float) -> None:
+    block = Softmax(SoftmaxParameters(lanes=1, serial=True, **parameters))
+    outcome = run(block, transactions_of(block, np.random.default_rng(1), VECTORS), stall=stall)
+    if not stall:
+        taken, given = (np.array(outcome.cycles[port]).reshape(VECTORS, -1) for port in ("i", "o"))
+        assert (given[:, 0] == taken[:, -1] + block.latency).all()
+        assert (np.diff(taken) == block.cycles_per_beat).all()
+
+
 @pytest.mark.parametrize("radix", (2, 4, 8, 16))
 def test_latency_of_a_radix(radix: int) -> None:
     block = Softmax(SoftmaxParameters(lanes=8, classes=10, radix=radix))

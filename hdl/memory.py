@@ -1,0 +1,22 @@
+"""Memories of which no word is used that was read in the cycle in which it was written.
+
+Block memories of FPGAs differ in what such a read gives. A memory that must give the old word everywhere takes, beside the
+block memory, a register for every bit that is written and one for every bit that is read, and a comparator of addresses.
+``exclusive_memory`` tells synthesis that nothing of this is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from amaranth.hdl import ShapeLike
+from amaranth.lib.memory import Memory
+
+#: The attribute of Verilog's memories that says so to Yosys.
+EXCLUSIVE = "no_rw_check"
+
+
+def exclusive_memory(shape: ShapeLike, depth: int, init: Iterable[Any] = ()) -> Memory:
+    """At least two words, since a word alone has no address."""
+    return Memory(shape=shape, depth=max(2, depth), init=init, attrs={EXCLUSIVE: 1})

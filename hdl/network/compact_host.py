@@ -1,0 +1,136 @@
+"""`host` for the smallest FPGAs: the same words of the bus (hdl/network/host.py), of which nothing is copied.
+
+A word of ``bus`` stays at the port until it is served, and what is read stays where it comes from until the reply is taken.
+Cycles, images and errors are words of the counters' memory (hdl/network/compact_counters.py).
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.network.compact_counters import FIRST_OF_HOST
+from hdl.network.host import BUS_BITS, LANE_BITS, SPACE_BIT, Register, Space
+from hdl.network.memory_ports import reading, writing
+from hdl.shapes import record, stream_of
+
+
+class CompactHost(wiring.Component):
+    """As Host; ``pixel_bits``: of the number of the last pixel."""
+
+    def __init__(
+        self,
+        identity: int,
+        *,
+        descriptor_bits: int,
+        counter_bits: int,
+        pixel_bits: int,
+        tile_access: data.StructLayout,
+        crossbar_access: data.StructLayout,
+        crossbar_answer: data.StructLayout,
+        generator_bits: int,
+    ) -> None:
+        self.identity = identity
+        super().__init__(
+            {
+                "bus": In(stream_of(record(write=1, address=32, data=BUS_BITS))),
+                "reply": Out(stream_of(record(data=BUS_BITS))),
+                "allowed": In(1),
+                "busy": Out(1),
+                "last_layer": Out(8),
+                "last_pixel": Out(pixel_bits),
+                "descriptors_read": Out(reading(descriptor_bits, unsigned(BUS_BITS))),
+                "descriptors_write": Out(writing(descriptor_bits, unsigned(BUS_BITS))),
+                "counters_read": Out(reading(counter_bits, unsigned(BUS_BITS))),
+                "counters_write": Out(writing(counter_bits, unsigned(BUS_BITS))),
+                "tile_access": Out(stream_of(tile_access)),
+                "tile_answer": In(stream_of(record(state=generator_bits))),
+                "crossbar_access": Out(stream_of(crossbar_access)),
+                "crossbar_answer": In(stream_of(crossbar_answer)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        request = self.bus.payload
+        offset, space = request.address[:SPACE_BIT], request.address[SPACE_BIT:]
+        number = offset[: Register.as_shape().width]
+        high = Signal(max(1, len(self.crossbar_access.payload.data) - BUS_BITS))
+        registers = {Register.LAST_LAYER: self.last_layer, Register.LAST_PIXEL: self.last_pixel, Register.HIGH: high}
+        is_register, is_descriptor = space == Space.REGISTERS.value, space == Space.DESCRIPTORS.value
+        is_count = (space == Space.COUNTERS.value) | (
+            is_register & (number >= Register.CYCLES.value) & (number <= Register.ERRORS.value) & ~offset[3:].any()
+        )
+        to_tile, to_crossbar = space == Space.GENERATORS.value, space >= Space.CROSSBAR.value
+        access, serve = Signal(), Signal()
+        tile, crossbar = self.tile_access.payload, self.crossbar_access.payload
+        m.d.comb += [
+            self.busy.eq(access | serve),
+            *(port.address.eq(offset) for port in (self.descriptors_read, self.descriptors_write)),
+            *(
+                port.address.eq(Mux(is_register, FIRST_OF_HOST - Register.CYCLES.value + number, offset))
+                for port in (self.counters_read, self.counters_write)
+            ),
+            *(port.data.eq(request.data) for port in (self.descriptors_write, self.counters_write)),
+            self.descriptors_read.enable.eq(access & is_descriptor),
+            self.descriptors_write.enable.eq(access & is_descriptor & request.write),
+            self.counters_read.enable.eq(access & is_count),
+            self.counters_write.enable.eq(access & is_count & request.write),
+            tile.beat.eq(offset[LANE_BITS:]),
+            tile.generator.eq(offset[:LANE_BITS]),
+            tile.write.eq(request.write),
+            tile.state.eq(request.data),
+            crossbar.space.eq(space - Space.CROSSBAR.value),
+            crossbar.address.eq(offset[LANE_BITS:]),
+            crossbar.lane.eq(offset[:LANE_BITS]),
+            crossbar.write.eq(request.write),
+            crossbar.data.eq(Cat(request.data, high)),
+            self.tile_access.valid.eq(access & to_tile),
+            self.crossbar_access.valid.eq(access & to_crossbar),
+        ]
+        plain = Signal(BUS_BITS)
+        with m.Switch(offset):
+            for which, register in registers.items():
+                with m.Case(which.value):
+                    m.d.comb += plain.eq(register)
+                    with m.If(access & is_register & request.write):
+                        m.d.sync += register.eq(request.data)
+            with m.Case(Register.IDENTITY.value):
+                m.d.comb += plain.eq(self.identity)
+        sources = (
+            (is_count, 1, self.counters_read.data),
+            (is_register, 1, plain),
+            (is_descriptor, 1, self.descriptors_read.data),
+            (to_tile, self.tile_answer.valid, self.tile_answer.payload.state),
+            (to_crossbar, self.crossbar_answer.valid, self.crossbar_answer.payload.data),
+        )
+        there = Signal()
+        for place, (chosen, valid, word) in enumerate(sources):
+            with m.If(chosen) if place == 0 else m.Elif(chosen):
+                m.d.comb += [there.eq(valid), self.reply.payload.data.eq(word)]
+        taken = serve & there & self.reply.ready
+        m.d.comb += [
+            self.reply.valid.eq(serve & there),
+            self.tile_answer.ready.eq(taken & to_tile),
+            self.crossbar_answer.ready.eq(taken & to_crossbar),
+        ]
+        with m.FSM():
+            with m.State("idle"):
+                with m.If(self.bus.valid & self.allowed):
+                    m.next = "access"
+            with m.State("access"):
+                m.d.comb += access.eq(1)
+                with m.If(Mux(to_tile, self.tile_access.ready, Mux(to_crossbar, self.crossbar_access.ready, 1))):
+                    m.d.comb += self.bus.ready.eq(request.write)
+                    m.next = "idle"
+                    with m.If(~request.write):
+                        m.next = "serve"
+            with m.State("serve"):
+                m.d.comb += [serve.eq(1), self.bus.ready.eq(taken)]
+                with m.If(taken):
+                    if len(self.crossbar_answer.payload.data) > BUS_BITS:
+                        with m.If(to_crossbar):
+                            m.d.sync += high.eq(self.crossbar_answer.payload.data[BUS_BITS:])
+                    m.next = "idle"
+        return m
