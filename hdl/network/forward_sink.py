@@ -81,7 +81,10 @@ class ForwardSink(wiring.Component):
     def _pool(self, m: Module, windows: Windows, value: data.View, taken: Value) -> tuple[data.View, data.View]:
         """The maximum of a window up to this position, and its place. Positions of no window are not ``inside``."""
         entry = data.StructLayout({"value": value.shape(), "places": self.places.data.shape()})
-        m.submodules.line = line = Memory(shape=entry, depth=max(2, self.line_words), init=[])
+        # In LUTs: a block memory answers too late in the cycle for the comparison behind it.
+        m.submodules.line = line = Memory(
+            shape=entry, depth=max(2, self.line_words), init=[], attrs={"ram_style": "distributed"}
+        )
         write = line.write_port()
         read = line.read_port(transparent_for=[write])
         best = Signal(entry)

@@ -50,7 +50,7 @@ from hdl.network.tile import Operation, Tile
 from hdl.periphery.block_exponent import SHIFT
 from hdl.periphery.pooling import PLACE
 from hdl.periphery.softmax import Softmax
-from hdl.pipeline import fork, relay
+from hdl.pipeline import fork, registered, relay
 from hdl.shapes import beat, index_for, record, stream_of, width_for
 
 
@@ -201,7 +201,8 @@ class Network(Block[NetworkParameters]):
         tile, crossbar = self._parts.tile, self._parts.crossbar
         self._pass(m, "drive", tile.drive, crossbar.drive)
         self._pass(m, "sense", crossbar.sense, tile.sense)
-        self._pass(m, "pulse", tile.pulse, crossbar.pulse)
+        # A report that waits decides late whether the last pulse is offered, and the crossbar late what to take.
+        self._pass(m, "pulse", registered(m, tile.pulse, "registered_pulse"), crossbar.pulse)
         m.d.comb += [
             tile.settings.payload.eq(going.layer.tile),
             crossbar.settings.payload.eq(going.layer.crossbar),
