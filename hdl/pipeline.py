@@ -20,6 +20,15 @@ def pipeline(m: Module, i: wiring.PureInterface, o: wiring.PureInterface, stages
     return advance, valid
 
 
+def registered(m: Module, i: wiring.PureInterface, name: str) -> wiring.PureInterface:
+    """Stream ``i`` a cycle later, from registers."""
+    o = stream.Signature(i.payload.shape()).create(path=(name,))
+    advance, _ = pipeline(m, i, o, 1)
+    with m.If(advance):
+        m.d.sync += o.payload.eq(i.payload)
+    return o
+
+
 def delayed(m: Module, advance: Value, value: Value | data.View, stages: int, name: str) -> list:
     """``value`` after 0, 1 .. ``stages`` registers of a pipeline."""
     shape = value.shape()

@@ -97,7 +97,8 @@ class ForwardSink(wiring.Component):
             line = exclusive_memory(entry, self.line_words)
             write, read = line.write_port(), line.read_port()
         else:
-            line = Memory(shape=entry, depth=max(2, self.line_words), init=[])
+            # In LUTs: a block memory answers too late in the cycle for the comparison behind it.
+            line = Memory(shape=entry, depth=max(2, self.line_words), init=[], attrs={"ram_style": "distributed"})
             write = line.write_port()
             read = line.read_port(transparent_for=[write])
         m.submodules.line = line

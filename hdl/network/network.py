@@ -41,7 +41,7 @@ from hdl.network.network_parts import Going, parts_of
 from hdl.network.tile import Operation, Tile
 from hdl.periphery.block_exponent import SHIFT
 from hdl.periphery.pooling import PLACE
-from hdl.pipeline import fork, relay
+from hdl.pipeline import fork, registered, relay
 from hdl.shapes import index_for, record, stream_of, width_for
 
 #: Streams of the tile that probes copy.
@@ -130,7 +130,9 @@ class Network(Block[NetworkParameters]):
         tile, crossbar = self._parts.tile, self._parts.crossbar
         self._pass(m, "drive", tile.drive, crossbar.drive)
         self._pass(m, "sense", crossbar.sense, tile.sense)
-        self._pass(m, "pulse", tile.pulse, crossbar.pulse)
+        # A report that waits decides late whether the last pulse is offered, and the crossbar late what to take.
+        pulse = tile.pulse if self.parameters.compact else registered(m, tile.pulse, "registered_pulse")
+        self._pass(m, "pulse", pulse, crossbar.pulse)
         m.d.comb += [
             tile.settings.payload.eq(going.layer.tile),
             crossbar.settings.payload.eq(going.layer.crossbar),
