@@ -17,6 +17,7 @@ from emulator.fixed import WORD_BITS
 from emulator.machine import COUNTERS, State
 from emulator.streams import Purpose, keys
 from hdl.array.crossbar_access import Space as CrossbarSpace
+from hdl.array.crossbar_access import device_accesses
 from hdl.array.crossbar_parameters import DRAWS, lay_out
 from hdl.network.array_lines import ArrayLines
 from hdl.network.counters import LAYER_WORDS
@@ -97,9 +98,10 @@ class NetworkMemory:
                 [keys(self.config.seed, purpose, stage.index, draw, count=len(places)) for draw in range(DRAWS)]
             )
             for (number, lane), words in zip(places, (draws >> np.uint64(64 - WORD_BITS)).T.tolist(), strict=True):
-                whole = sum(word << (WORD_BITS * draw) for draw, word in enumerate(words))
-                yield _register(Register.HIGH, whole >> BUS_BITS)
-                yield _crossbar_address(device_space, base + number, lane), whole & (1 << BUS_BITS) - 1
+                for address, word in device_accesses(self.network.parameters.crossbar, base + number, words):
+                    if word >> BUS_BITS or not self.network.parameters.crossbar.serial:
+                        yield _register(Register.HIGH, word >> BUS_BITS)
+                    yield _crossbar_address(device_space, address, lane), word & (1 << BUS_BITS) - 1
 
     # --- state --------------------------------------------------------------------------------------------------------
 

@@ -8,17 +8,21 @@ of them in the clock's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.array.crossbar_parameters import DEVICE_BITS, CrossbarParameters
+from emulator.fixed import WORD_BITS
+from hdl.array.crossbar_parameters import DEVICE_BITS, DRAWS, CrossbarParameters
 from hdl.shapes import record, stream_of, width_for
 
 
 class Space(enum.Enum, shape=unsigned(3)):
     """What is accessed: ``address`` is a column of devices in WEIGHT, ``lane`` one of ``devices`` rows; elsewhere
-    ``address`` is a beat counted through all arrays, ``lane`` one of its lines (masks: of no meaning)."""
+    ``address`` is a beat counted through all arrays, ``lane`` one of its lines (masks: of no meaning). Of a serial crossbar
+    the device words of a beat have an address each, ``beat * DRAWS`` and on."""
 
     WEIGHT = 0
     ROW_NOISE = 1
@@ -35,14 +39,23 @@ REGISTERS = 3
 
 def data_bits(parameters: CrossbarParameters) -> int:
     """Of the widest thing accessed."""
-    return max(DEVICE_BITS, parameters.generator_width, parameters.lanes)
+    device = WORD_BITS if parameters.serial else DEVICE_BITS
+    return max(device, parameters.generator_width, parameters.weight_bits, parameters.lanes)
+
+
+def device_accesses(parameters: CrossbarParameters, number: int, words: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Address and data that bring the device words of a line of beat ``number`` into the memories."""
+    if parameters.serial:
+        yield from ((number * DRAWS + draw, word) for draw, word in enumerate(words))
+    else:
+        yield number, sum(word << WORD_BITS * draw for draw, word in enumerate(words))
 
 
 def access_payload(parameters: CrossbarParameters) -> data.StructLayout:
     p = parameters
     return record(
         space=Space,
-        address=width_for(max(p.weight_words, p.row_beats, p.column_beats) - 1),
+        address=width_for(max(p.weight_words, max(p.row_beats, p.column_beats) * (DRAWS if p.serial else 1)) - 1),
         lane=width_for(p.devices - 1),
         write=1,
         data=data_bits(p),

@@ -22,8 +22,8 @@ from amaranth.lib.wiring import In, Out
 from emulator.fixed import CYCLE_FRACTION_BITS, DRAW_FRACTION_BITS, RATIO_FRACTION_BITS, STEP_EXTRA_BITS, WORD_BITS
 from hdl.array.converter import sense_payload
 from hdl.array.crossbar_access import Space, access_payload, data_bits
-from hdl.array.crossbar_parameters import DEVICE_BITS, CrossbarParameters, drawn
-from hdl.array.device import HIGH, LOW, RATIO, STEP, device_word
+from hdl.array.crossbar_parameters import DRAWS, CrossbarParameters, drawn
+from hdl.array.device import HIGH, LOW, RATIO, STEP
 from hdl.array.intake import Mode, drive_payload, pulse_payload
 from hdl.array.noise import GAUSSIAN_SHAPE, gaussian, mix
 from hdl.fixed import ones, round_half_up, round_shift, sum_or_difference
@@ -33,6 +33,8 @@ from hdl.shapes import record, signed_for, stream_of, width_for
 
 #: The draws of a device, in their turns.
 CYCLE_TURN, STEP_TURN, RATIO_TURN, BOUND_TURN = range(4)
+#: Bits of the number of a draw.
+DRAW_BITS = width_for(DRAWS - 1)
 #: Cycles of a read per line driven, and per line sensed beside those; of an update per row, per column of a row that fires,
 #: and beside those per device that moves: its draws, and the change.
 READ_CYCLES, SENSE_CYCLES, ROW_CYCLES, COLUMN_CYCLES, MOVE_CYCLES = 2, 4, 2, 2, 4 * 5 + 1
@@ -330,7 +332,7 @@ class _Control:
 
 
 class _Memories:
-    """Weights, lines as they were taken, noise states and device words of both sides; rows lie in the upper halves."""
+    """Weights; lines as they were taken, rows in the upper half; noise states and device words, rows behind all columns."""
 
     def __init__(self, m: Module, p: CrossbarParameters, at: _At, settings: data.View, request: data.View) -> None:
         weight = signed(p.weight_bits)
@@ -340,15 +342,16 @@ class _Memories:
         self.read, self.take, self.draw, self.move = Signal(), Signal(), Signal(), Signal()
         self.accessing, self.store = Signal(), Signal()
         self.space = Signal(Space)  # of the access whose answer is given
-        deepest = max(p.row_beats, p.column_beats)
-        line_bits, bits = width_for(deepest - 1), width_for(max(p.longest_rows, p.longest_columns) - 1)
+        lines, bits = p.column_beats + p.row_beats, width_for(max(p.longest_rows, p.longest_columns) - 1)
         space = request.space
-        own_base = Mux(at.side, settings.row_base, settings.column_base)
-        asked_rows = (space == Space.ROW_NOISE) | (space == Space.ROW_DEVICE)
-        line = Cat(
-            Mux(self.accessing, request.address, own_base + at.number)[:line_bits],
-            Mux(self.accessing, asked_rows, at.side),
-        )
+        asks_devices = (space == Space.ROW_DEVICE) | (space == Space.COLUMN_DEVICE)
+        asked = Mux(asks_devices, request.address[DRAW_BITS:], request.address)
+        of_rows = Mux(self.accessing, (space == Space.ROW_NOISE) | (space == Space.ROW_DEVICE), at.side)
+        first = Mux(self.accessing, 0, Mux(at.side, settings.row_base, settings.column_base))
+        line = Signal(range(lines))
+        #: Which of the line's device words is read.
+        self.draw_number = Signal(DRAW_BITS)
+        m.d.comb += line.eq(first + Mux(self.accessing, asked, at.number) + Mux(of_rows, p.column_beats, 0))
 
         def memory(name: str, shape, depth: int, address: Value, word: Value, write: Value):  # type: ignore[no-untyped-def]
             m.submodules[name] = block = exclusive_memory(shape, depth)
@@ -380,18 +383,22 @@ class _Memories:
         self.state = memory(
             "states",
             p.generator_width,
-            2 << line_bits,
+            lines,
             line,
             Mux(self.accessing, request.data, following),
             self.draw | stored(Space.ROW_NOISE, Space.COLUMN_NOISE),
         )
-        devices = memory(
-            "devices", DEVICE_BITS, 2 << line_bits, line, request.data, stored(Space.ROW_DEVICE, Space.COLUMN_DEVICE)
+        self.device = memory(
+            "devices",
+            WORD_BITS,
+            lines * DRAWS,
+            Cat(Mux(self.accessing, request.address[:DRAW_BITS], self.draw_number), line),
+            request.data,
+            stored(Space.ROW_DEVICE, Space.COLUMN_DEVICE),
         )
         m.d.comb += following.eq(next_state(self.state, p.generator_width))
-        #: What the line's generator draws; what it has drawn before; the words of its devices.
+        #: What the line's generator draws; what it has drawn before.
         self.fresh, self.drawn = following[:WORD_BITS], self.state[:WORD_BITS]
-        self.devices = [device_word(devices, draw) for draw in range(DEVICE_BITS // WORD_BITS)]
         self.answer = Signal(data_bits(p))
         with m.Switch(self.space):
             with m.Case(Space.WEIGHT):
@@ -399,7 +406,7 @@ class _Memories:
             with m.Case(Space.ROW_NOISE, Space.COLUMN_NOISE):
                 m.d.comb += self.answer.eq(self.state)
             with m.Case(Space.ROW_DEVICE, Space.COLUMN_DEVICE):
-                m.d.comb += self.answer.eq(devices)
+                m.d.comb += self.answer.eq(self.device)
             with m.Default():
                 m.d.comb += self.answer.eq(1)  # a beat has one line, so none is masked
 
@@ -419,10 +426,11 @@ class _Arithmetic:
         with m.If(self.note_direction):
             m.d.sync += [upwards.eq(self.up), coincidences.eq(self.count)]
 
-        words = [memories.drawn] + [memories.devices[draw] for draw in (STEP, RATIO)]
-        words.append(Mux(rising, memories.devices[HIGH], memories.devices[LOW]))
         source, held, word = Signal(WORD_BITS), Signal(WORD_BITS), Signal(WORD_BITS)
-        m.d.comb += source.eq(Array(words)[turn])
+        m.d.comb += [
+            source.eq(Mux(turn == CYCLE_TURN, memories.drawn, memories.device)),
+            memories.draw_number.eq(Array((STEP, STEP, RATIO, Mux(rising, HIGH, LOW)))[turn]),
+        ]
         with m.If(self.keep_source):
             m.d.sync += held.eq(source)
         with m.If(self.keep_drawn):

@@ -7,7 +7,7 @@ phase can make them; and the memory's word is added to on its way back. The host
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Array, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,11 +31,15 @@ CYCLE_BITS = 32
 
 class CompactCounters(wiring.Component):
     """As Counters, with ``operation`` of the phase. ``finish`` ends an image: adds what ``cycle``, ``image`` and ``error``
-    counted since the last one. ``phase_bits``: of what a phase can count."""
+    counted since the last one. ``phase_bits``: of what a phase can count. Its memory holds ``descriptors`` words of
+    descriptors as well, which are neither read nor written together with counters."""
 
-    def __init__(self, layers: int, add_bits: int, phase_bits: int) -> None:
+    def __init__(self, layers: int, add_bits: int, phase_bits: int, descriptors: int) -> None:
         self.layers, self.phase_bits = layers, phase_bits
         address = index_for(layers * LAYER_WORDS)
+        #: Words of either kind: those of descriptors lie in the upper half.
+        self._half = 1 << max(address.width, index_for(descriptors).width)
+        descriptor = index_for(descriptors)
         super().__init__(
             {
                 **{name: In(add_bits) for name in COUNTERS},
@@ -47,12 +51,14 @@ class CompactCounters(wiring.Component):
                 "done": Out(1),
                 "read": In(reading(address.width, COUNTER_BITS)),
                 "write": In(writing(address.width, COUNTER_BITS)),
+                "descriptors_read": In(reading(descriptor.width, unsigned(COUNTER_BITS))),
+                "descriptors_write": In(writing(descriptor.width, unsigned(COUNTER_BITS))),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = exclusive_memory(COUNTER_BITS, self.layers * LAYER_WORDS)
+        m.submodules.memory = memory = exclusive_memory(COUNTER_BITS, 2 * self._half)
         read, write = memory.read_port(), memory.write_port()
         number, finishing, storing = Signal(range(4)), Signal(), Signal()
         sums = [Signal(self.phase_bits, name=f"sum_{place}") for place in range(4)]
@@ -73,13 +79,15 @@ class CompactCounters(wiring.Component):
         address = Mux(finishing, FIRST_OF_HOST + number, self.layer * LAYER_WORDS + first + number)
         last = Mux(finishing | (self.operation != Operation.UPDATE), 2, 3)
         value = Mux(finishing, Array([*counts, 0])[number], Array(sums)[number])
+        asked, given = self.descriptors_read, self.descriptors_write
         m.d.comb += [
-            read.addr.eq(self.read.address),
-            read.en.eq(self.read.enable),
+            read.addr.eq(Mux(asked.enable, asked.address | self._half, self.read.address)),
+            read.en.eq(asked.enable | self.read.enable),
             self.read.data.eq(read.data),
-            write.addr.eq(self.write.address),
-            write.en.eq(self.write.enable),
-            write.data.eq(self.write.data),
+            asked.data.eq(read.data),
+            write.addr.eq(Mux(given.enable, given.address | self._half, self.write.address)),
+            write.en.eq(given.enable | self.write.enable),
+            write.data.eq(Mux(given.enable, given.data, self.write.data)),
         ]
         with m.FSM():
             with m.State("idle"):

@@ -1,12 +1,12 @@
 """`host` for the smallest FPGAs: the same words of the bus (hdl/network/host.py), of which nothing is copied.
 
 A word of ``bus`` stays at the port until it is served, and what is read stays where it comes from until the reply is taken.
-Cycles, images and errors are words of the counters' memory (hdl/network/compact_counters.py).
+No word is wider than the bus, so there is no register *high*. Cycles, images and errors are words of the counters' memory (hdl/network/compact_counters.py).
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -56,8 +56,7 @@ class CompactHost(wiring.Component):
         request = self.bus.payload
         offset, space = request.address[:SPACE_BIT], request.address[SPACE_BIT:]
         number = offset[: Register.as_shape().width]
-        high = Signal(max(1, len(self.crossbar_access.payload.data) - BUS_BITS))
-        registers = {Register.LAST_LAYER: self.last_layer, Register.LAST_PIXEL: self.last_pixel, Register.HIGH: high}
+        registers = {Register.LAST_LAYER: self.last_layer, Register.LAST_PIXEL: self.last_pixel}
         is_register, is_descriptor = space == Space.REGISTERS.value, space == Space.DESCRIPTORS.value
         is_count = (space == Space.COUNTERS.value) | (
             is_register & (number >= Register.CYCLES.value) & (number <= Register.ERRORS.value) & ~offset[3:].any()
@@ -85,7 +84,7 @@ class CompactHost(wiring.Component):
             crossbar.address.eq(offset[LANE_BITS:]),
             crossbar.lane.eq(offset[:LANE_BITS]),
             crossbar.write.eq(request.write),
-            crossbar.data.eq(Cat(request.data, high)),
+            crossbar.data.eq(request.data),
             self.tile_access.valid.eq(access & to_tile),
             self.crossbar_access.valid.eq(access & to_crossbar),
         ]
@@ -129,8 +128,5 @@ class CompactHost(wiring.Component):
             with m.State("serve"):
                 m.d.comb += [serve.eq(1), self.bus.ready.eq(taken)]
                 with m.If(taken):
-                    if len(self.crossbar_answer.payload.data) > BUS_BITS:
-                        with m.If(to_crossbar):
-                            m.d.sync += high.eq(self.crossbar_answer.payload.data[BUS_BITS:])
                     m.next = "idle"
         return m

@@ -188,10 +188,20 @@ class Network(Block[NetworkParameters]):
         _connect(m, self._parts.crossbar.answer, host.crossbar_answer)
         wiring.connect(m, host.counters_read, counters.read)
         wiring.connect(m, host.counters_write, counters.write)
-        m.submodules.descriptors = descriptors = exclusive_memory(
-            unsigned(PART_BITS), self.parameters.layers * self.descriptor_parts
-        )
-        attach(m, descriptors, [(~host.busy, fetch), (host.busy, host.descriptors_read)], [(1, host.descriptors_write)])
+        if isinstance(counters, CompactCounters):
+            wiring.connect(m, host.descriptors_write, counters.descriptors_write)
+            asked = counters.descriptors_read
+            m.d.comb += [
+                asked.address.eq(Mux(host.busy, host.descriptors_read.address, fetch.address)),
+                asked.enable.eq(Mux(host.busy, host.descriptors_read.enable, fetch.enable)),
+                *(port.data.eq(asked.data) for port in (fetch, host.descriptors_read)),
+            ]
+        else:
+            m.submodules.descriptors = descriptors = exclusive_memory(
+                unsigned(PART_BITS), self.parameters.layers * self.descriptor_parts
+            )
+            readers = [(~host.busy, fetch), (host.busy, host.descriptors_read)]
+            attach(m, descriptors, readers, [(1, host.descriptors_write)])
         m.d.comb += [
             self._parts.tally.error.eq(self._parts.judge.wrong),
             self._parts.image_loader.last_pixel.eq(host.last_pixel),

@@ -85,7 +85,7 @@ def parts_of(p: NetworkParameters, identity: int, tile: Tile, crossbar: Crossbar
     error_stage: ErrorStage | SerialErrorStage
     if p.compact:
         host = CompactHost(identity, pixel_bits=widths.address, **ports)
-        counters = CompactCounters(p.layers, largest.bit_length(), p.phase_bits)
+        counters = CompactCounters(p.layers, largest.bit_length(), p.phase_bits, p.layers * descriptor_parts)
         error_stage = SerialErrorStage(widths, p.slopes, p.sum_magnitude_bits)
     else:
         host = Host(identity, **ports)

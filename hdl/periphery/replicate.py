@@ -73,7 +73,12 @@ class Replicate(Block[ReplicateParameters]):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         index = index_for(self.parameters.beats)
-        m.submodules.memory = memory = exclusive_memory(self._payload, 2 << index.width)
+        # The last beat is known from its number; of one lane no mask is needed, since no beat is empty.
+        kept = {name: field.shape for name, field in self._payload if name != "last"}
+        if self.parameters.lanes == 1:
+            del kept["mask"]
+            m.d.comb += self.o.payload.mask.eq(1)
+        m.submodules.memory = memory = exclusive_memory(data.StructLayout(kept), 2 << index.width)
         write, read = memory.write_port(), memory.read_port()
         # Each half of the memory holds a vector; `full` says which of them do.
         full = Signal(2)
@@ -84,7 +89,7 @@ class Replicate(Block[ReplicateParameters]):
             self.i.ready.eq(~full.bit_select(write_half, 1)),
             write.addr.eq(Cat(write_index, write_half)),
             write.en.eq(self.i.valid & self.i.ready),
-            *(write.data[name].eq(self.i.payload[name]) for name, _ in self._payload),
+            *(write.data[name].eq(self.i.payload[name]) for name in kept),
         ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += write_index.eq(write_index + 1)
@@ -121,7 +126,7 @@ class Replicate(Block[ReplicateParameters]):
                 fetched.eq(fetching),
                 fetched_last.eq(last_fetched),
                 self.o.valid.eq(fetched),
-                self.o.payload.eq(read.data),
+                *(self.o.payload[name].eq(read.data[name]) for name, _ in read.data.shape()),
                 self.o.payload.last.eq(fetched_last),
             ]
         with m.If(fetching & advance):

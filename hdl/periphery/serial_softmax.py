@@ -1,7 +1,7 @@
 """The softmax of the smallest FPGAs: what `Softmax` is made of where ``serial``.
 
 The same equation as hdl/periphery/softmax.py has it, a class at a time, with one memory that holds the logits, then their
-exponentials, then the probabilities; products and quotients are found bit by bit in one pair of registers:
+exponentials, then the probabilities, and the tables; products and quotients are found bit by bit in one pair of registers:
 
     product     (high, low) = (0, fine): high + coarse if the lowest bit is set, then both a place to the right; at last
                 the point of the exponential lies a bit below the highest of low
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory, WritePort
+from amaranth.lib.memory import ReadPort, WritePort
 from amaranth.lib.wiring import In, Out
 
 from emulator.config.tables import EXPONENTIAL_RANGE, FINE_FRACTION_BITS, exponential_tables
@@ -72,12 +72,18 @@ class SerialSoftmax(wiring.Component):
             low=Signal(WORD),
             left=Signal(range(max(FINE_BITS, WORD))),
         )
-        m.submodules.words = words = exclusive_memory(max(p.magnitude_bits + 1, WORD), p.classes)
+        coarse_table, fine_table = (table.tolist() for table in exponential_tables(p.adc_fraction))
+        # Tables lie behind the words of the classes, each from a power of two on.
+        coarse_first = max(len(coarse_table), 1 << (p.classes - 1).bit_length())
+        fine_first = max(2 * coarse_first, len(fine_table))
+        contents = [0] * fine_first + fine_table
+        contents[coarse_first : coarse_first + len(coarse_table)] = coarse_table
+        m.submodules.words = words = exclusive_memory(max(p.magnitude_bits + 1, WORD), len(contents), contents)
         write, read = words.write_port(), words.read_port()
         m.d.comb += [read.addr.eq(work.number), write.addr.eq(work.number)]
         with m.FSM():
             self._take(m, work, write)
-            self._exponentials(m, work, write, read.data)
+            self._exponentials(m, work, write, read, (coarse_first, fine_first))
             self._divide(m, work, write, read.data)
             self._give(m, work, read.data)
         return m
@@ -103,30 +109,29 @@ class SerialSoftmax(wiring.Component):
                 with m.If(given.last):
                     m.next = "logit"
 
-    def _exponentials(self, m: Module, work: _Work, write: WritePort, word: Value) -> None:
+    def _exponentials(self, m: Module, work: _Work, write: WritePort, read: ReadPort, tables: tuple[int, int]) -> None:
+        """``tables``: where they begin."""
         p = self.parameters
         half = p.adc_fraction - 1
-        coarse_table, fine_table = exponential_tables(p.adc_fraction)
-        m.submodules.coarse = coarse = Memory(shape=WORD, depth=len(coarse_table), init=coarse_table.tolist())
-        m.submodules.fine = fine = Memory(shape=FINE_BITS, depth=max(2, len(fine_table)), init=fine_table.tolist())
-        coarse_entry, fine_entry = coarse.read_port(), fine.read_port()
+        coarse_bits = (2 * EXPONENTIAL_RANGE - 1).bit_length()
+        coarse_first, fine_first = tables
         distance, inside = Signal(p.magnitude_bits + 1), Signal()
+        coarse = Signal(coarse_bits)
         power = Mux(inside, rounded(Cat(work.low, work.high)[WORD - 2 :])[:WORD], 0)
-        m.d.comb += [
-            distance.eq(work.largest - word[: p.magnitude_bits + 1].as_signed()),
-            coarse_entry.addr.eq(distance[half:]),
-            fine_entry.addr.eq(distance[:half]),
-        ]
+        m.d.comb += distance.eq(work.largest - read.data[: p.magnitude_bits + 1].as_signed())
         with m.State("logit"):
             m.next = "distance"
         with m.State("distance"):
-            m.d.sync += inside.eq(distance < EXPONENTIAL_RANGE << p.adc_fraction)
+            m.d.comb += read.addr.eq(distance[:half] | fine_first)
+            m.d.sync += [inside.eq(distance < EXPONENTIAL_RANGE << p.adc_fraction), coarse.eq(distance[half:])]
             m.next = "factors"
         with m.State("factors"):
-            m.d.sync += [work.high.eq(0), work.low.eq(fine_entry.data), work.left.eq(FINE_BITS - 1)]
+            m.d.comb += read.addr.eq(coarse | coarse_first)
+            m.d.sync += [work.high.eq(0), work.low.eq(read.data[:FINE_BITS]), work.left.eq(FINE_BITS - 1)]
             m.next = "product"
         with m.State("product"):
-            total = work.high + Mux(work.low[0], coarse_entry.data, 0)
+            m.d.comb += read.addr.eq(coarse | coarse_first)
+            total = work.high + Mux(work.low[0], read.data[:WORD], 0)
             m.d.sync += [Cat(work.low, work.high).eq(Cat(work.low, total)[1:]), work.left.eq(work.left - 1)]
             with m.If(work.left == 0):
                 m.next = "power"

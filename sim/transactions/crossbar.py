@@ -13,7 +13,7 @@ from emulator.array.crossbar import Crossbar, PulseTrains
 from emulator.config import Stage, load
 from emulator.fixed import WORD_BITS, Flags, Integers
 from emulator.streams import Purpose, keys
-from hdl.array.crossbar_access import Space
+from hdl.array.crossbar_access import Space, device_accesses
 from hdl.array.crossbar_parameters import (
     DRAWS,
     CrossbarParameters,
@@ -144,15 +144,15 @@ class _Places:
             segments, base = self.segments[side], self.base[side]
             for number, enabled in enumerate(_masks(segments)):
                 yield _access(mask, base + number, 0, enabled)
-            words = sum(
-                (keys(seed, purpose, self.stage.index, n, count=segments.elements) >> np.uint64(64 - WORD_BITS)).astype(
-                    object
-                )
-                << WORD_BITS * n
+            draws = [
+                (
+                    keys(seed, purpose, self.stage.index, n, count=segments.elements) >> np.uint64(64 - WORD_BITS)
+                ).tolist()
                 for n in range(DRAWS)
-            )
-            for (number, lane), word in zip(segments.places(), words, strict=True):
-                yield _access(device, base + number, lane, int(word))
+            ]
+            for (number, lane), *words in zip(segments.places(), *draws, strict=True):
+                for address, word in device_accesses(self.parameters, base + number, words):
+                    yield _access(device, address, lane, word)
         settings, limit = self.settings, self.parameters.weight_limit
         lanes, devices = self.parameters.lanes, self.parameters.devices
         used = {number * lanes + lane for number, lane in self.segments[ROWS].places()}
