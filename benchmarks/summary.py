@@ -1,7 +1,7 @@
 """The tables and the figure of the recorded runs, in README.md, results/README.md and results/curves.svg.
 
-Everything is computed from ``results/runs/*.json`` and the ``runs.jsonl`` of studies and comparisons; nothing is typed in but the paper's own
-figures. A table stands between ``<!-- NAME table -->`` and ``<!-- end -->``.
+Everything is computed from ``results/runs/*.json`` and the ``runs.jsonl`` of studies and comparisons; nothing is typed in but the
+paper's own figures. A table stands between ``<!-- NAME table -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
