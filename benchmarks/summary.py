@@ -1,7 +1,7 @@
 """The tables and the figure of the recorded runs, in README.md, results/README.md and results/curves.svg.
 
-Everything is computed from ``results/runs/*.json`` and the studies' ``runs.jsonl``; nothing is typed in but the paper's own
-figures. A table stands between ``<!-- NAME table -->`` and ``<!-- end -->``.
+Everything is computed from ``results/runs/*.json`` and the ``runs.jsonl`` of studies and comparisons; nothing is typed in but the
+paper's own figures. A table stands between ``<!-- NAME table -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-from benchmarks import management_study, width_study
+from benchmarks import equality_runs, management_study, width_study
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -142,6 +142,7 @@ def main() -> None:
     place_table(RESULTS / "README.md", "paper", paper_table())
     place_table(RESULTS / "README.md", "reference", reference_table())
     place_table(RESULTS / "README.md", "row 5", row_5_table())
+    place_table(RESULTS / "README.md", "equality", equality_runs.table())
     for study in (width_study.STUDY, management_study.STUDY):
         place_table(study.folder / "README.md", "study", study.table().strip())
 
