@@ -96,6 +96,7 @@ class Commands(wiring.Component):
     def _access(self, m: Module) -> None:
         request, number, count = self.bus.payload, self._number, self._count
         last, step = Signal(range(LARGEST_WIDTH)), Signal(STEP_BYTES * BYTE_BITS)
+        carry = Signal()
         with m.State("width"):
             m.d.comb += self.i.ready.eq(1)
             m.d.sync += last.eq(self._byte - 1)
@@ -142,10 +143,22 @@ class Commands(wiring.Component):
                 with m.If(number == last):
                     m.next = "next"
         with m.State("next"):
-            m.d.sync += [request.address.eq(request.address + step), count.eq(count - 1), number.eq(0)]
-            m.next = "word"
-            with m.If(count == 1):
-                m.next = "code"
+            m.d.sync += [count.eq(count - 1), number.eq(0), carry.eq(0)]
+            m.next = "advance"
+        with m.State("advance"):
+            # A byte per cycle: both words go around, and a sum of eight bits is enough.
+            addend = Mux(number < STEP_BYTES, step[:BYTE_BITS], 0)
+            total = request.address[:BYTE_BITS] + addend + carry
+            m.d.sync += [
+                Cat(request.address, carry).eq(Cat(request.address[BYTE_BITS:], total)),
+                step.eq(Cat(step[BYTE_BITS:], step[:BYTE_BITS])),
+                number.eq(number + 1),
+            ]
+            with m.If(number == ADDRESS_BYTES - 1):
+                m.d.sync += number.eq(0)
+                m.next = "word"
+                with m.If(count == 0):
+                    m.next = "code"
 
     # --- images -------------------------------------------------------------------------------------------------------
 

@@ -1,13 +1,16 @@
 """What comes from the host: headers of frames are told, and data goes into the input ring.
 
-The header of a frame counts only once its CRC has been found right, at the frame's end. Until then data is written to
-free places of the ring, which do not count either; so there is no other buffer for a frame. The CRC itself is written
-behind the data, which costs the ring four places.
+A frame counts only once its CRC has been found right, at its end. Until then its data lies in free places of the ring, so
+that no other memory is needed for it. The CRC itself is written behind the data, which costs the ring four places.
+
+Bytes of a frame are numbered so that the number at its end is the length of its data: the header begins at -12, the data
+at -4. The byte of position p lies at p - 4 in the ring, so the sum of position and number is the place of a byte, and at the
+frame's end the position that is reached.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -24,14 +27,19 @@ from board.gateware.wire import (
 )
 from hdl.shapes import record, stream_of
 
+KIND = -HOST_HEADER_BYTES - CRC_BYTES
+SESSION, POSITION, ACKNOWLEDGED, FLAGS = KIND + 1, KIND + 3, KIND + 5, KIND + 7
+#: The number at the end of a hello.
+HELLO_END = KIND + HOST_HELLO_BYTES + CRC_BYTES
+
 
 class Intake(wiring.Component):
     """``i``: words of a FrameReceiver, taken at once; ``o``: the host's stream.
 
     ``session``: the session that holds, 0: none. For one cycle, in which ``field`` holds the new session or what the host
     has *acknowledged*: ``hello``, ``data`` (of this session, with ``repeat``), ``stranger`` (data of another session).
-    ``taken``: position up to which data has come in order; ``out``: up to which it has left the ring. The ring holds ``ring``
-    bytes, a power of two. A reset between frames forgets all data, and positions begin at 0 again.
+    ``taken``: position up to which data has come in order; ``limit``: position up to which there is room. The ring has
+    ``ring`` places, a power of two. A reset between frames forgets all data, and positions begin at 0 again.
     """
 
     def __init__(self, ring: int) -> None:
@@ -47,7 +55,7 @@ class Intake(wiring.Component):
                 "repeat": Out(1),
                 "field": Out(POSITION_BITS),
                 "taken": Out(POSITION_BITS),
-                "out": Out(POSITION_BITS),
+                "limit": Out(POSITION_BITS, init=self.capacity),
             }
         )
 
@@ -64,62 +72,67 @@ class Intake(wiring.Component):
         return m
 
     def _receive(self, m: Module, memory: Memory) -> None:
-        """Frames, as far as they have come: a count of bytes, and what has been found wrong."""
-        value, write = self.i.payload.value, memory.write_port()
-        largest = HOST_HEADER_BYTES + LARGEST_HOST_DATA + CRC_BYTES
-        count = Signal(range(largest + 1))
-        is_hello, is_data, too_long, full = Signal(), Signal(), Signal(), Signal()
-        ours, in_order = Signal(init=1), Signal(init=1)
-        free = Signal(POSITION_BITS)  # the position behind all that was written
+        given, write = self.i.payload, memory.write_port()
+        number = Signal(signed(BYTE_BITS + 1), init=KIND)
+        is_hello, is_data = Signal(), Signal()
+        ours, fits = Signal(init=1), Signal(init=1)  # as far as has been seen of the frame
+        place = Signal(POSITION_BITS)
+        differs, full = Signal(), Signal()
+        expected = Cat(self.session, self.taken).word_select((number - SESSION)[:2], BYTE_BITS)
         m.d.comb += [
             self.i.ready.eq(1),
-            write.addr.eq(free),
-            write.data.eq(value),
+            place.eq(self.taken + number),
+            differs.eq(given.value != expected),
+            full.eq((place ^ self.limit)[: self.ring.bit_length()] == 0),
+            write.addr.eq(place),
+            write.data.eq(given.value),
         ]
-        byte = self.i.valid & ~self.i.payload.end
-        with m.If(byte):
-            with m.If(count == largest):
-                m.d.sync += too_long.eq(1)
-            with m.Else():
-                m.d.sync += count.eq(count + 1)
-            with m.Switch(count):
-                with m.Case(0):
-                    m.d.sync += [is_hello.eq(value == HostFrame.HELLO), is_data.eq(value == HostFrame.DATA)]
-                for low, register, same in ((1, self.session, ours), (3, self.taken, in_order)):
-                    for number in range(2):
-                        with m.Case(low + number):
-                            m.d.sync += same.eq(same & (value == register.word_select(number, BYTE_BITS)))
-                with m.Case(5, 6):
+        with m.If(self.i.valid & ~given.end):
+            m.d.sync += number.eq(number + 1)
+            with m.Switch(number):
+                with m.Case(KIND):
+                    m.d.sync += [is_hello.eq(given.value == HostFrame.HELLO), is_data.eq(given.value == HostFrame.DATA)]
+                with m.Case(SESSION, SESSION + 1):
+                    m.d.sync += ours.eq(ours & ~differs)
+                with m.Case(POSITION, POSITION + 1):
+                    m.d.sync += fits.eq(fits & ~differs)
+                with m.Case(FLAGS):
+                    m.d.sync += self.repeat.eq(given.value[REPEAT_BIT])
+                with m.Case(ACKNOWLEDGED, ACKNOWLEDGED + 1):
                     pass
-                with m.Case(7):
-                    m.d.sync += self.repeat.eq(value[REPEAT_BIT])
+                with m.Case(LARGEST_HOST_DATA):  # too long
+                    m.d.sync += [number.eq(number), is_hello.eq(0), is_data.eq(0)]
                 with m.Default():
-                    is_full = (free - self.out)[self.ring.bit_length() - 1]
-                    m.d.comb += write.en.eq(~is_full)
-                    m.d.sync += full.eq(full | is_full)
-                    with m.If(~is_full):
-                        m.d.sync += free.eq(free + 1)
-            with m.If((count == 1) | (count == 2) | (is_data & ((count == 5) | (count == 6)))):
-                m.d.sync += self.field.eq(Cat(self.field[BYTE_BITS:], value))
-        with m.If(self.i.valid & self.i.payload.end):
-            good = self.i.payload.good & ~too_long
-            good_data = good & is_data & (count >= HOST_HEADER_BYTES + CRC_BYTES)
+                    m.d.comb += write.en.eq(fits & ~full)
+                    m.d.sync += fits.eq(fits & ~full)
+            with m.Switch(number):
+                with m.Case(SESSION, SESSION + 1):
+                    m.d.sync += self.field.eq(Cat(self.field, given.value)[BYTE_BITS:])
+                with m.Case(ACKNOWLEDGED, ACKNOWLEDGED + 1), m.If(is_data):
+                    m.d.sync += self.field.eq(Cat(self.field, given.value)[BYTE_BITS:])
+        with m.If(self.i.valid & given.end):
             known = ours & self.session.any()
+            good_data = given.good & is_data & (number >= 0)
             m.d.comb += [
-                self.hello.eq(good & is_hello & (count == HOST_HELLO_BYTES + CRC_BYTES) & self.field.any()),
+                self.hello.eq(given.good & is_hello & (number == HELLO_END) & self.field.any()),
                 self.data.eq(good_data & known),
                 self.stranger.eq(good_data & ~known),
             ]
-            m.d.sync += [count.eq(0), too_long.eq(0), full.eq(0), ours.eq(1), in_order.eq(1)]
-            m.d.sync += free.eq(self.taken)
-            with m.If(self.data & in_order & ~full):
-                m.d.sync += [self.taken.eq(free - CRC_BYTES), free.eq(free - CRC_BYTES)]
+            m.d.sync += [number.eq(KIND), ours.eq(1), fits.eq(1)]
+            with m.If(self.data & fits):
+                m.d.sync += self.taken.eq(place)
 
     def _give(self, m: Module, memory: Memory) -> None:
         """The ring's bytes, in order."""
         read = memory.read_port()
-        advance = ~self.o.valid | self.o.ready
-        some = self.out != self.taken
-        m.d.comb += [read.addr.eq(self.out), read.en.eq(advance), self.o.payload.value.eq(read.data)]
+        address_bits = len(read.addr)
+        advance, some = Signal(), Signal()
+        m.d.comb += [
+            advance.eq(~self.o.valid | self.o.ready),
+            some.eq((self.limit + CRC_BYTES)[:address_bits] != self.taken[:address_bits]),
+            read.addr.eq(self.limit),
+            read.en.eq(advance),
+            self.o.payload.value.eq(read.data),
+        ]
         with m.If(advance):
-            m.d.sync += [self.o.valid.eq(some), self.out.eq(self.out + some)]
+            m.d.sync += [self.o.valid.eq(some), self.limit.eq(self.limit + some)]
