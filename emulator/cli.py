@@ -10,7 +10,7 @@ import click
 
 from emulator.command_line import run_command
 from emulator.config import load
-from emulator.machine import MACHINES
+from emulator.machine import MACHINES, Connection, builder
 
 # Commands import what they need when they run: the compiled engine and matplotlib take seconds to load.
 
@@ -45,6 +45,21 @@ def data_options(command: Command) -> Command:
     return command
 
 
+def port_options(command: Command) -> Command:
+    """``--port``, ``--baud`` and ``--patience``."""
+    options = (
+        click.option("--port", metavar="DEVICE", help="Serial port of machine board, such as /dev/ttyUSB0."),
+        click.option("--baud", type=click.IntRange(min=1), metavar="N",
+                     help=f"Speed of --port.  [default: {Connection.baud}]"),
+        click.option("--patience", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+                     help="Give up a board that answers, but does not go on for so long.  "
+                          f"[default: {Connection.patience:g}]"),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
     """Neural-network training on emulated resistive cross-point arrays."""
@@ -53,6 +68,7 @@ def commands() -> None:
 @commands.command()
 @config_options
 @click.option("--machine", "machine_name", type=click.Choice(list(MACHINES)), default="fast", show_default=True)
+@port_options
 @data_options
 @click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True)
 @click.option("--train-limit", type=click.IntRange(min=1), metavar="N", help="Only the first N training images.")
@@ -67,6 +83,9 @@ def train(
     assignments: tuple[str, ...],
     seed: int | None,
     machine_name: str,
+    port: str | None,
+    baud: int | None,
+    patience: float | None,
     data: str,
     data_dir: Path | None,
     epochs: int,
@@ -81,6 +100,7 @@ def train(
     from emulator.training.datasets import load_dataset
     from emulator.training.loop import run_training
 
+    build = builder([machine_name], connection_of(port, baud, patience))
     config = load(config_source, assignments, seed)
     if out is None:
         suffix = "" if seed is None else f"-seed{seed}"
@@ -104,6 +124,7 @@ def train(
         checkpoint_every=checkpoint_every,
         resume=resume,
         quiet=quiet,
+        build=build,
     )
     return outcome.exit_code
 
@@ -111,6 +132,7 @@ def train(
 @commands.command()
 @click.option("--machines", default="golden,fast", show_default=True, metavar="A,B[,C...]",
               help=f"Two or more of {', '.join(MACHINES)}.")  # fmt: skip
+@port_options
 @config_options
 @click.option("--images", "image_count", type=click.IntRange(min=1), default=100, show_default=True, metavar="N")
 @data_options
@@ -119,6 +141,9 @@ def train(
               help="Write the first machine's trace of the image that differs, or of the last; implies --trace.")  # fmt: skip
 def compare(
     machines: str,
+    port: str | None,
+    baud: int | None,
+    patience: float | None,
     config_source: str,
     assignments: tuple[str, ...],
     seed: int | None,
@@ -138,6 +163,7 @@ def compare(
     unknown = [name for name in names if name not in MACHINES]
     if unknown or len(names) < 2:
         raise click.UsageError(f"--machines {machines!r}: accepted: two or more of {', '.join(MACHINES)}, with commas")
+    build = builder(names, connection_of(port, baud, patience))
     config = load(config_source, assignments, seed)
     dataset = load_dataset(
         data,
@@ -150,10 +176,10 @@ def compare(
     chosen = first_images(config.seed, len(dataset.train_images), image_count)
     images, labels = dataset.train_images[chosen], dataset.train_labels[chosen]
     if trace or trace_out is not None:
-        verdict = compare_with_traces(config, names, images, labels, trace_out=trace_out)
+        verdict = compare_with_traces(config, names, images, labels, build=build, trace_out=trace_out)
         click.echo(verdict.text)
         return 0 if verdict.equal else 1
-    difference = compare_machines(config, names, images, labels)
+    difference = compare_machines(config, names, images, labels, build=build)
     if difference is not None:
         click.echo(difference)
         return 1
@@ -183,6 +209,17 @@ def vectors(block: str, count: int, seed: int, out: Path) -> None:
         raise click.UsageError(f"block {block!r}: unknown; accepted: {', '.join(BLOCKS)}")
     for path in write_vectors(block, count, seed, out):
         click.echo(path)
+
+
+def connection_of(port: str | None, baud: int | None, patience: float | None) -> Connection | None:
+    """What the options of a port amount to. Raises UsageError for options of a port that is not named."""
+    given = {"baud": baud, "patience": patience}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if port is None:
+        if chosen:
+            raise click.UsageError(f"--{next(iter(chosen))} without --port; accepted: both, or none")
+        return None
+    return Connection(port, **chosen)  # type: ignore[arg-type]
 
 
 def _note(message: str) -> None:
