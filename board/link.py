@@ -46,7 +46,7 @@ class Link:
     ``patience``: seconds in which a board that answers must get on with what it was given. Raises LinkError.
     """
 
-    def __init__(self, port: SerialPort, identity: bytes, *, patience: float = 60.0) -> None:
+    def __init__(self, port: SerialPort, identity: int, *, patience: float = 60.0) -> None:
         self._port, self._patience = port, patience
         self.statistics = Statistics()
         self._reader = FrameReader()
@@ -77,7 +77,7 @@ class Link:
             )
         if answer.identity != identity:
             raise LinkError(
-                f"port {port.name!r}: the board holds hardware {answer.identity.hex()}; accepted: {identity.hex()}, the "
+                f"port {port.name!r}: the board holds hardware {answer.identity:016x}; accepted: {identity:016x}, the "
                 "bitstream of this config and version (python -m board build, then program)"
             )
         self._limit = answer.capacity

@@ -50,7 +50,7 @@ class MalformedCommandError(Exception):
 class BoardModel:
     """The board, from configuration on. ``capacity`` and ``kept``: bytes of its buffers for input and output."""
 
-    def __init__(self, network: NetworkLike, identity: bytes, *, capacity: int = 2048, kept: int = 1024) -> None:
+    def __init__(self, network: NetworkLike, identity: int, *, capacity: int = 2048, kept: int = 1024) -> None:
         self.network, self.identity, self.capacity, self.kept = network, identity, capacity, kept
         #: An image takes its time: nothing is interpreted meanwhile.
         self.busy = False

@@ -37,11 +37,10 @@ REPEAT, TRAIN = 1 << REPEAT_BIT, 1 << TRAIN_BIT
 _CRC = struct.Struct("<I")
 _HELLO = struct.Struct("<BH")
 _DATA = struct.Struct("<BHHHB")
-_HELLO_ANSWER = struct.Struct("<BHB8sH")
+_HELLO_ANSWER = struct.Struct("<BHBQH")
 _DATA_ANSWER = struct.Struct("<BHHHH")
 _REFUSED = struct.Struct("<BHB")
 
-IDENTITY_BYTES = 8
 #: Bytes of the longest frame, its end not counted.
 LONGEST_FRAME = LARGEST_CONTENT + _CRC.size + 1
 END = b"\0"
@@ -82,7 +81,7 @@ class HelloAnswer:
 
     session: int
     version: int
-    identity: bytes
+    identity: int
     capacity: int
 
     def content(self) -> bytes:

@@ -23,7 +23,7 @@ from board.serial_port import LinkError, SerialPort
 from tests.board.lines import line
 from tests.board.networks import Recording
 
-IDENTITY = bytes(range(8))
+IDENTITY = 0x0001020304050607
 BAUD = 115200
 
 
@@ -192,7 +192,7 @@ def test_another_version_of_the_protocol() -> None:
 
 
 def test_another_bitstream() -> None:
-    text = failure(answering(identity=b"\xffabcdefg"))
+    text = failure(answering(identity=0xFF61626364656667))
     assert "holds hardware ff61626364656667; accepted: 0001020304050607" in text
 
 
@@ -322,7 +322,7 @@ def test_a_port_without_permission(monkeypatch) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), arguments[0])
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(LinkError, match="port '/dev/ttyUSB0': permission denied; accepted: .*group dialout"):
+    with pytest.raises(LinkError, match=r"port '/dev/ttyUSB0': permission denied; accepted: .*group dialout"):
         SerialPort("/dev/ttyUSB0", BAUD)
 
 

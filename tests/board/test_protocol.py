@@ -17,7 +17,7 @@ NUMBERS = st.integers(0, 65535)
 FRAMES = st.one_of(
     st.builds(Hello, NUMBERS),
     st.builds(Data, NUMBERS, NUMBERS, NUMBERS, st.booleans(), st.binary(max_size=LARGEST_HOST_DATA)),
-    st.builds(HelloAnswer, NUMBERS, st.integers(0, 255), st.binary(min_size=8, max_size=8), NUMBERS),
+    st.builds(HelloAnswer, NUMBERS, st.integers(0, 255), st.integers(0, (1 << 64) - 1), NUMBERS),
     st.builds(DataAnswer, NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.binary(max_size=LARGEST_BOARD_DATA)),
     st.builds(Refused, NUMBERS, st.integers(0, 255)),
 )
@@ -26,7 +26,7 @@ FRAMES = st.one_of(
 KNOWN = [
     (Hello(0x1234), "01 34 12"),
     (Data(0x1234, 258, 65535, True, b"\x00\x11"), "02 34 12 02 01 ff ff 01 00 11"),
-    (HelloAnswer(7, 1, bytes.fromhex("1122334455667788"), 2048), "81 07 00 01 11 22 33 44 55 66 77 88 00 08"),
+    (HelloAnswer(7, 1, 0x8877665544332211, 2048), "81 07 00 01 11 22 33 44 55 66 77 88 00 08"),
     (DataAnswer(7, 1, 2, 3, b""), "82 07 00 01 00 02 00 03 00"),
     (Refused(0, 1), "83 00 00 01"),
 ]
@@ -117,7 +117,7 @@ def address_lists(draw: st.DrawFn) -> list[int]:
 
 def interpreted(network: Recording, commands: bytes) -> bytes:
     """What a board answers to a stream."""
-    model = BoardModel(network, bytes(8), capacity=1 << 14, kept=1 << 15)
+    model = BoardModel(network, 0, capacity=1 << 14, kept=1 << 15)
     model.feed(protocol.encode(Hello(1)))
     model.take()
     answers, reader, taken = b"", FrameReader(), 0
