@@ -15,21 +15,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from board import campaign_host
+from board.campaign_host import Task
 from board.faults import KINDS, FaultyLine, Rates
 from board.simulator import Board, PseudoPort
 from emulator.compare import logits_difference, state_difference
-from emulator.config import Config
 from emulator.machine import Connection
 from emulator.network.network import GoldenMachine
 
 #: Faults per byte, drawn evenly in their logarithm: from one in a run to several in each exchange.
 LEAST_RATE, LARGEST_RATE = 1e-4, 2e-3
 #: Faults that cost more are as much rarer.
-RARER = {"burst": 8, "cut": 20, "reset": 30}
+RARER = {"burst": 8, "cut": 10, "reset": 15}
 LARGEST_BURST, LONGEST_CUT = 100.0, 0.5
 #: Kinds of faults in one run at the most.
 KINDS_A_RUN = 3
@@ -108,20 +105,19 @@ class Tally:
 
 def _gist(error: str) -> str:
     """An error without its port and without what would be accepted."""
-    return error.split(": ", 1)[-1].split("; accepted")[0]
+    return error.split(": ", 1)[-1].split("; accepted", 1)[0]
 
 
 class Campaign:
     """Runs on one board, which is not reset between them: each finds what the one before has left."""
 
-    def __init__(
-        self, config: Config, board: Board, images: NDArray[np.uint8], labels: NDArray[np.uint8], *, baud: int
-    ) -> None:
-        self.config, self.board, self.images, self.labels, self.baud = config, board, images, labels, baud
-        golden = GoldenMachine(config)
-        self._logits, self._state = golden.train(images, labels), golden.state()
+    def __init__(self, task: Task, board: Board, *, baud: int) -> None:
+        self.task, self.board, self.baud = task, board, baud
+        golden = GoldenMachine(task.config)
+        self._logits, self._state = golden.train(task.images, task.labels), golden.state()
         self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload([campaign_host.__name__])
+        # A process that starts imports the main module; what is loaded before it is forked costs it nothing.
+        self._processes.set_forkserver_preload(["__main__", __name__])
 
     def run(self, runs: int, seed: int) -> Iterator[Outcome]:
         """The outcomes, as they come."""
@@ -153,9 +149,7 @@ class Campaign:
         error, crash = folder / campaign_host.ERROR, folder / campaign_host.CRASH
         error.unlink(missing_ok=True)
         connection = Connection(port.device, self.baud, PATIENCE_SECONDS)
-        process = self._processes.Process(
-            target=campaign_host.train, args=(self.config, connection, self.images, self.labels, folder), daemon=True
-        )
+        process = self._processes.Process(target=campaign_host.train, args=(self.task, connection, folder), daemon=True)
         process.start()
         start = time.monotonic()
         end = start + (HUNG_SECONDS if kill is None else kill)

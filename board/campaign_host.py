@@ -39,28 +39,34 @@ def read_progress(folder: Path) -> Progress | None:
     return Progress(arrays.pop("logits"), arrays)
 
 
-def train(
-    config: Config, connection: Connection, images: NDArray[np.uint8], labels: NDArray[np.uint8], folder: Path
-) -> None:
+@dataclass(frozen=True)
+class Task:
+    """What a host is to do: train on all images, on hardware of this identity."""
+
+    config: Config
+    identity: int
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+
+def train(task: Task, connection: Connection, folder: Path) -> None:
     """Go on from what is in the folder until all images are trained on, and leave it there; or an error of the machine,
     one line; or whatever else went wrong."""
     try:
-        _train(config, connection, images, labels, folder)
+        _train(task, connection, folder)
     except MachineError as error:
         (folder / ERROR).write_text(str(error))
     except Exception:
         (folder / CRASH).write_text(traceback.format_exc())
 
 
-def _train(
-    config: Config, connection: Connection, images: NDArray[np.uint8], labels: NDArray[np.uint8], folder: Path
-) -> None:
-    machine = BoardMachine(config, connection)
-    progress = read_progress(folder) or Progress(np.empty((0, config.classes), np.int64), machine.state())
+def _train(task: Task, connection: Connection, folder: Path) -> None:
+    machine = BoardMachine(task.config, connection, identity=task.identity)
+    progress = read_progress(folder) or Progress(np.empty((0, task.config.classes), np.int64), machine.state())
     machine.load(progress.state)
-    for first in range(len(progress.logits), len(images), IMAGES_A_CALL):
+    for first in range(len(progress.logits), len(task.images), IMAGES_A_CALL):
         part = slice(first, first + IMAGES_A_CALL)
-        logits = machine.train(images[part], labels[part])
+        logits = machine.train(task.images[part], task.labels[part])
         progress = Progress(np.concatenate([progress.logits, logits]), machine.state())
         _write_progress(folder, progress)
     machine.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections import Counter
@@ -50,7 +51,7 @@ def parse_rates(text: str) -> Rates:
             values[name] = types[name](value)
         except ValueError:
             raise FaultError(f"fault {name} = {value!r}: accepted: a number") from None
-        if values[name] < 0 or (name in KINDS and values[name] > 1):
+        if not 0 <= values[name] <= (1 if name in KINDS else math.inf):
             raise FaultError(f"fault {name} = {value}: accepted: {'0 .. 1' if name in KINDS else 'a number above 0'}")
     if sum(values.get(kind, 0) for kind in KINDS) > 1:
         raise FaultError(f"faults {text!r}: together more than one a byte; accepted: rates whose sum is at most 1")

@@ -31,9 +31,9 @@ BYTE_BITS = 8
 
 
 class BoardMachine(BusMachine):
-    """See Machine. Raises MachineError for a config that the hardware does not hold, and LinkError, which is one too."""
+    """See Machine. ``identity``: of the hardware, unless that which the sources here make. Raises MachineError for a config that the hardware does not hold, and LinkError, which is one too."""
 
-    def __init__(self, config: Config, connection: Connection) -> None:
+    def __init__(self, config: Config, connection: Connection, *, identity: int | None = None) -> None:
         try:
             parameters = NetworkParameters.of_config(config)
             network = Network(parameters)
@@ -42,7 +42,8 @@ class BoardMachine(BusMachine):
         super().__init__("board", network, config)
         port = SerialPort(connection.port, connection.baud)
         try:
-            self.link = Link(port, identity_of(parameters), patience=connection.patience)
+            wanted = identity_of(parameters) if identity is None else identity
+            self.link = Link(port, wanted, patience=connection.patience)
             self.describe()
         except BaseException:
             port.close()

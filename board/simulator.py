@@ -1,8 +1,8 @@
 """A board without a board: its whole design, simulated, behind a pseudo-terminal that looks like its serial port.
 
-    with PseudoPort(SimulatedBoard(config, link), baud=1_000_000) as port:
-        print(port.device)
-        port.serve()
+with PseudoPort(SimulatedBoard(config, link), baud=1_000_000) as port:
+    print(port.device)
+    port.serve()
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import numpy as np
 from board.faults import FaultyLine
 from board.gateware.bench import Bench, BenchParameters
 from board.gateware.parameters import LinkParameters
+from board.gateware.uart import LEAST_CLOCKS_PER_BIT
+from board.identity import identity_of
 from board.model import BoardModel
 from board.speed import retimed, speed_of
 from emulator.config import Config
@@ -30,6 +32,8 @@ from hdl.network.network_parameters import NetworkParameters
 from sim.native import Native
 from sim.runner import Design
 
+#: Buffers of the simulated board.
+RING_BYTES = 2048
 #: Bytes that are taken from the host at once, and that may wait to be simulated: the line itself holds no more.
 PORTION = 512
 #: Cycles between two looks at the host: few, so that an answer is there at once.
@@ -38,6 +42,14 @@ CYCLES_A_TURN = 2000
 RESTLESS_SECONDS = 3.0
 #: Seconds between two looks at whether to go on, in a pause.
 PAUSE_SECONDS = 0.2
+
+
+def simulated_link(config: Config) -> LinkParameters:
+    """A link as fast to simulate as can be, for a config's network. Raises ValueError for one that hardware does not hold."""
+    identity = identity_of(NetworkParameters.of_config(config))
+    return LinkParameters(
+        clocks_per_bit=LEAST_CLOCKS_PER_BIT, identity=identity, input_ring=RING_BYTES, output_ring=RING_BYTES
+    )
 
 
 class PseudoPortError(CrosspointError):

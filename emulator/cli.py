@@ -19,18 +19,25 @@ DEFAULT_CONFIG = "lenet-bl1-um"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def config_options(command: Command) -> Command:
-    """``--config``, ``--set`` and ``--seed``."""
-    options = (
-        click.option("--config", "config_source", default=DEFAULT_CONFIG, show_default=True, metavar="NAME|FILE.toml",
-                     help="Preset, or a config file."),
-        click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE",
-                     help="Any field of the config, such as layers.K1.array.replication=4. Repeatable."),
-        click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the config's."),
-    )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+def config_options_with(default: str) -> Callable[[Command], Command]:
+    """``--config``, ``--set`` and ``--seed``, with a preset that stands for no ``--config``."""
+
+    def decorate(command: Command) -> Command:
+        options = (
+            click.option("--config", "config_source", default=default, show_default=True, metavar="NAME|FILE.toml",
+                         help="Preset, or a config file."),
+            click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE",
+                         help="Any field of the config, such as layers.K1.array.replication=4. Repeatable."),
+            click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the config's."),
+        )  # fmt: skip
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+config_options = config_options_with(DEFAULT_CONFIG)
 
 
 def data_options(command: Command) -> Command:

@@ -76,11 +76,11 @@ MACHINES = {
 
 @dataclass(frozen=True)
 class Connection:
-    """How hardware is reached: a serial port (a device file, or what names a port here), its speed, and after how many
-    seconds hardware that answers but does not go on is given up."""
+    """How hardware is reached: a serial port (a device file, or what names a port here), its speed (unless given, that of
+    the first board in board/targets.py), and after how many seconds hardware that answers but does not go on is given up."""
 
     port: str
-    baud: int = 1_000_000
+    baud: int = 3_000_000
     patience: float = 60.0
 
 

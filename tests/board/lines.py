@@ -2,39 +2,78 @@
 
 from __future__ import annotations
 
-import os
-import select
 import threading
-import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from board.faults import FaultyLine
+from board.identity import identity_of
+from board.model import BoardModel, GoldenNetwork
+from board.simulator import Board, ModelledBoard, PseudoPort
+from emulator.config import Config
+from emulator.machine import Connection
+from hdl.network.network import Network
+from hdl.network.network_parameters import NetworkParameters
+from sim.network_memory import NetworkMemory
+
+BAUD = Connection.baud
+
+
+class Served:
+    """See Board. Whatever a function makes of what came, perhaps nothing."""
+
+    restless = float("inf")
+    waiting = 0
+
+    def __init__(self, serve: Callable[[bytes], bytes]) -> None:
+        self._serve = serve
+        self._came = b""
+
+    def feed(self, line: bytes) -> None:
+        self._came += line
+
+    def take(self) -> bytes:
+        came, self._came = self._came, b""
+        return self._serve(came)
+
+    def advance(self) -> None:
+        pass
+
+    def reset(self) -> None:
+        pass
+
 
 @contextmanager
-def line(serve: Callable[[bytes], bytes], *, every: float = 0.001) -> Iterator[str]:
-    """A device whose other end is ``serve``: it is given what came, perhaps nothing, and says what goes back."""
-    here, there = os.openpty()
-    tty.setraw(there)
-    os.set_blocking(here, False)
+def serving(
+    board: Board, *, baud: int = BAUD, faults: FaultyLine | None = None, going: Callable[[], bool] = lambda: True
+) -> Iterator[PseudoPort]:
+    """A port with a board behind it. The port vanishes when ``going`` says no."""
     stop = threading.Event()
+    port = PseudoPort(board, baud=baud, faults=faults)
 
     def loop() -> None:
-        waiting = b""
-        while not stop.is_set():
-            readable, _, _ = select.select([here], [], [], every)
-            waiting += serve(os.read(here, 4096) if readable else b"")
-            if waiting:
-                try:
-                    waiting = waiting[os.write(here, waiting) :]
-                except BlockingIOError:
-                    pass
+        with port:
+            port.serve(lambda: going() and not stop.is_set())
 
     thread = threading.Thread(target=loop, daemon=True)
     thread.start()
     try:
-        yield os.ttyname(there)
+        yield port
     finally:
         stop.set()
         thread.join()
-        os.close(here)
-        os.close(there)
+
+
+@contextmanager
+def line(serve: Callable[[bytes], bytes]) -> Iterator[str]:
+    """A device whose other end is ``serve``."""
+    with serving(Served(serve)) as port:
+        yield port.device
+
+
+def golden_board(config: Config, *, identity: int | None = None) -> tuple[ModelledBoard, BoardModel]:
+    """The model of a board with the golden machine as its network."""
+    parameters = NetworkParameters.of_config(config)
+    network = GoldenNetwork(config, NetworkMemory(Network(parameters), config))
+    model = BoardModel(network, identity_of(parameters) if identity is None else identity)
+    return ModelledBoard(model), model

@@ -20,11 +20,10 @@ from board.link import Link
 from board.model import BoardModel
 from board.protocol import FrameReader, HelloAnswer, encode
 from board.serial_port import LinkError, SerialPort
-from tests.board.lines import line
+from tests.board.lines import BAUD, line
 from tests.board.networks import Recording
 
 IDENTITY = 0x0001020304050607
-BAUD = 115200
 
 
 def served(model: BoardModel) -> Callable[[bytes], bytes]:
@@ -161,11 +160,11 @@ def failure(serve: Callable[[bytes], bytes], use: Callable[[Link], object] = lam
 
 
 def test_nobody_answers() -> None:
-    assert "no answer at 115200 baud" in failure(lambda received: b"")
+    assert "no answer at 3000000 baud" in failure(lambda received: b"")
 
 
 def test_another_program_talks() -> None:
-    assert "only garbage comes at 115200 baud" in failure(lambda received: b"login: \r\n" if received else b"")
+    assert "only garbage comes at 3000000 baud" in failure(lambda received: b"login: \r\n" if received else b"")
 
 
 def test_an_echo_is_no_board() -> None:
@@ -258,7 +257,7 @@ def test_a_board_that_falls_silent() -> None:
         dead.append(True)
         link.read(1)
 
-    assert "no answer at 115200 baud" in failure(serve, use)
+    assert "no answer at 3000000 baud" in failure(serve, use)
 
 
 def test_a_board_that_answers_but_does_not_go_on() -> None:
