@@ -54,7 +54,7 @@ class UartReceiver(wiring.Component):
         with m.FSM():
             with m.State("idle"):
                 m.d.sync += wait.eq(self.clocks_per_bit // 2 - 1)
-                with m.If(~line & ~self.o.valid):
+                with m.If(~line & (~self.o.valid | self.o.ready)):
                     m.next = "start"
             with m.State("start"), m.If(middle):
                 m.d.sync += bits.eq(1 << BYTE_BITS)
@@ -64,7 +64,9 @@ class UartReceiver(wiring.Component):
             with m.State("bits"), m.If(middle):
                 with m.If(bits[0]):
                     m.d.sync += self.o.valid.eq(line)
-                    m.next = "high"
+                    m.next = "idle"  # at once: from a faster clock the next start bit is near
+                    with m.If(~line):
+                        m.next = "high"
                 with m.Else():
                     m.d.sync += bits.eq(Cat(bits[1:], line))
             with m.State("high"), m.If(line):
