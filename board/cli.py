@@ -21,7 +21,7 @@ from emulator.machine import Connection
 from hdl.network.network_parameters import NetworkParameters
 
 if TYPE_CHECKING:
-    from board.simulator import SimulatedBoard
+    from board.simulator import ModelledBoard, SimulatedBoard
 
 # Commands import what they need when they run.
 
@@ -147,6 +147,7 @@ def _interrupts() -> Iterator[None]:
               help="Of the faults.")  # fmt: skip
 @click.option("--images", "image_count", type=click.IntRange(min=1), default=4, show_default=True, metavar="N")
 @data_options
+@click.option("--model", is_flag=True, help="On the model of a board in Python, instead of its simulated logic.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def campaign(
     config_source: str,
@@ -157,6 +158,7 @@ def campaign(
     image_count: int,
     data: str,
     data_dir: Path | None,
+    model: bool,
     quiet: bool,
 ) -> int:
     """Trainings on a simulated board under random faults; exit code 1 if one ends with other bits, or not at all."""
@@ -176,10 +178,11 @@ def campaign(
         data_dir=data_dir,
         train_limit=image_count,
     )
+    board = _modelled(config) if model else _simulated(config, None)
     identity = identity_of(NetworkParameters.of_config(config))
     task = Task(config, identity, dataset.train_images, dataset.train_labels)
     tally = Tally()
-    runner = Campaign(task, _simulated(config, None), baud=Connection.baud)
+    runner = Campaign(task, board, baud=Connection.baud)
     with tqdm(total=runs, unit="run", disable=True if quiet else None, leave=False) as bar:
         for outcome in runner.run(runs, campaign_seed):
             tally.add(outcome)
@@ -194,9 +197,23 @@ def _simulated(config: Config, target: Target | None) -> SimulatedBoard:
     """The simulated board of a config, as a target has it. Raises MachineError for a config that hardware does not hold."""
     from board.simulator import SimulatedBoard, simulated_link
 
-    try:
+    with _refusals():
         link = simulated_link(config)
         return SimulatedBoard(config, link if target is None else target.link(link.identity))
+
+
+def _modelled(config: Config) -> ModelledBoard:
+    """The same of its model."""
+    from board.simulator import ModelledBoard
+
+    with _refusals():
+        return ModelledBoard.of(config)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
         raise MachineError(f"machine {MACHINE!r}: {error}") from error
 

@@ -23,13 +23,14 @@ from board.gateware.bench import Bench, BenchParameters
 from board.gateware.parameters import LinkParameters
 from board.gateware.uart import LEAST_CLOCKS_PER_BIT
 from board.identity import identity_of
-from board.model import BoardModel
+from board.model import BoardModel, GoldenNetwork
 from board.speed import retimed, speed_of
 from emulator.config import Config
 from emulator.errors import CrosspointError
 from hdl.network.network import Network
 from hdl.network.network_parameters import NetworkParameters
 from sim.native import Native
+from sim.network_memory import NetworkMemory
 from sim.runner import Design
 
 #: Buffers of the simulated board.
@@ -113,13 +114,21 @@ class SimulatedBoard:
 
 
 class ModelledBoard:
-    """See Board. The model of the board's end, which takes no time."""
+    """See Board. The model of the board's end, which takes no time; ``of``: with the golden machine as its network."""
 
     restless = 0.0
     waiting = 0
 
     def __init__(self, model: BoardModel) -> None:
+        self.model = model
         self.feed, self.take, self.reset = model.feed, model.take, model.reset
+
+    @classmethod
+    def of(cls, config: Config) -> ModelledBoard:
+        """Raises ValueError for a config that hardware does not hold."""
+        parameters = NetworkParameters.of_config(config)
+        network = GoldenNetwork(config, NetworkMemory(Network(parameters), config))
+        return cls(BoardModel(network, identity_of(parameters)))
 
     def advance(self) -> None:
         """See Board."""

@@ -7,14 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from board.faults import FaultyLine
-from board.identity import identity_of
-from board.model import BoardModel, GoldenNetwork
+from board.model import BoardModel
 from board.simulator import Board, ModelledBoard, PseudoPort
 from emulator.config import Config
 from emulator.machine import Connection
-from hdl.network.network import Network
-from hdl.network.network_parameters import NetworkParameters
-from sim.network_memory import NetworkMemory
 
 BAUD = Connection.baud
 
@@ -71,9 +67,7 @@ def line(serve: Callable[[bytes], bytes]) -> Iterator[str]:
         yield port.device
 
 
-def golden_board(config: Config, *, identity: int | None = None) -> tuple[ModelledBoard, BoardModel]:
+def golden_board(config: Config) -> tuple[ModelledBoard, BoardModel]:
     """The model of a board with the golden machine as its network."""
-    parameters = NetworkParameters.of_config(config)
-    network = GoldenNetwork(config, NetworkMemory(Network(parameters), config))
-    model = BoardModel(network, identity_of(parameters) if identity is None else identity)
-    return ModelledBoard(model), model
+    board = ModelledBoard.of(config)
+    return board, board.model

@@ -3,6 +3,7 @@ than five hundred on the simulated one."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -106,8 +107,10 @@ def test_five_hundred_runs_on_the_simulated_board(tiny: Config, tiny_digits: Dat
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.usefixtures("tiny_board")
-def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["campaign", "--runs", "3", "--images", "2", "--quiet"]) == 0
-    assert "| wrong bits | 0 |" in capsys.readouterr().out
+@pytest.mark.timeout(3600)
+def test_five_hundred_runs_on_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["campaign", "--model", "--runs", f"{RUNS}", "--campaign-seed", "2", "--quiet"]) == 0
+    table = dict(re.findall(r"\| ([a-z ]+) \| (\d+) \|", capsys.readouterr().out))
+    assert int(table[IDENTICAL]) + int(table[ERROR]) == RUNS
+    assert all(int(table[kind]) > 0 for kind in (*KINDS, KILL))
+    assert all(table[ending] == "0" for ending in campaign.FAILURES)
