@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from emulator.command_line import run_command
 from emulator.config import load
-from emulator.machine import MACHINES
+from emulator.machine import MACHINES, Connection, builder
 
 # Commands import what they need when they run: the compiled engine and matplotlib take seconds to load.
 
@@ -20,18 +20,25 @@ DEFAULT_CONFIG = "lenet-bl1-um"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def config_options(command: Command) -> Command:
-    """``--config``, ``--set`` and ``--seed``."""
-    options = (
-        click.option("--config", "config_source", default=DEFAULT_CONFIG, show_default=True, metavar="NAME|FILE.toml",
-                     help="Preset, or a config file."),
-        click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE",
-                     help="Any field of the config, such as layers.K1.array.replication=4. Repeatable."),
-        click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the config's."),
-    )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+def config_options_with(default: str) -> Callable[[Command], Command]:
+    """``--config``, ``--set`` and ``--seed``, with a preset that stands for no ``--config``."""
+
+    def decorate(command: Command) -> Command:
+        options = (
+            click.option("--config", "config_source", default=default, show_default=True, metavar="NAME|FILE.toml",
+                         help="Preset, or a config file."),
+            click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE",
+                         help="Any field of the config, such as layers.K1.array.replication=4. Repeatable."),
+            click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the config's."),
+        )  # fmt: skip
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+config_options = config_options_with(DEFAULT_CONFIG)
 
 
 def data_options(command: Command) -> Command:
@@ -46,6 +53,21 @@ def data_options(command: Command) -> Command:
     return command
 
 
+def port_options(command: Command) -> Command:
+    """``--port``, ``--baud`` and ``--patience``."""
+    options = (
+        click.option("--port", metavar="DEVICE", help="Serial port of machine board, such as /dev/ttyUSB0."),
+        click.option("--baud", type=click.IntRange(min=1), metavar="N",
+                     help=f"Speed of --port.  [default: {Connection.baud}]"),
+        click.option("--patience", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+                     help="Give up a board that answers, but does not go on for so long.  "
+                          f"[default: {Connection.patience:g}]"),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
     """Neural-network training on emulated resistive cross-point arrays."""
@@ -54,6 +76,7 @@ def commands() -> None:
 @commands.command()
 @config_options
 @click.option("--machine", "machine_name", type=click.Choice(list(MACHINES)), default="fast", show_default=True)
+@port_options
 @data_options
 @click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True)
 @click.option("--train-limit", type=click.IntRange(min=1), metavar="N", help="Only the first N training images.")
@@ -68,6 +91,9 @@ def train(
     assignments: tuple[str, ...],
     seed: int | None,
     machine_name: str,
+    port: str | None,
+    baud: int | None,
+    patience: float | None,
     data: str,
     data_dir: Path | None,
     epochs: int,
@@ -82,6 +108,7 @@ def train(
     from emulator.training.datasets import load_dataset
     from emulator.training.loop import run_training
 
+    build = builder([machine_name], connection_of(port, baud, patience))
     config = load(config_source, assignments, seed)
     if out is None:
         suffix = "" if seed is None else f"-seed{seed}"
@@ -105,6 +132,7 @@ def train(
         checkpoint_every=checkpoint_every,
         resume=resume,
         quiet=quiet,
+        build=build,
     )
     return outcome.exit_code
 
@@ -112,6 +140,7 @@ def train(
 @commands.command()
 @click.option("--machines", default="golden,fast", show_default=True, metavar="A,B[,C...]",
               help=f"Two or more of {', '.join(MACHINES)}.")  # fmt: skip
+@port_options
 @config_options
 @click.option("--images", "image_count", type=click.IntRange(min=1), default=100, show_default=True, metavar="N")
 @data_options
@@ -124,6 +153,9 @@ def train(
 def compare(
     context: click.Context,
     machines: str,
+    port: str | None,
+    baud: int | None,
+    patience: float | None,
     config_source: str,
     assignments: tuple[str, ...],
     seed: int | None,
@@ -146,6 +178,7 @@ def compare(
     unknown = [name for name in names if name not in MACHINES]
     if unknown or len(names) < 2:
         raise click.UsageError(f"--machines {machines!r}: accepted: two or more of {', '.join(MACHINES)}, with commas")
+    build = builder(names, connection_of(port, baud, patience))
     config = load(config_source, assignments, seed)
     dataset = load_dataset(
         data,
@@ -158,10 +191,10 @@ def compare(
     chosen = first_images(config.seed, len(dataset.train_images), image_count)
     images, labels = dataset.train_images[chosen], dataset.train_labels[chosen]
     if trace or trace_out is not None:
-        verdict = compare_with_traces(config, names, images, labels, trace_out=trace_out)
+        verdict = compare_with_traces(config, names, images, labels, build=build, trace_out=trace_out)
         click.echo(verdict.text)
         return 0 if verdict.equal else 1
-    difference = compare_machines(config, names, images, labels)
+    difference = compare_machines(config, names, images, labels, build=build)
     if difference is not None:
         click.echo(difference)
         return 1
@@ -202,6 +235,17 @@ def vectors(block: str, count: int, seed: int, out: Path) -> None:
         raise click.UsageError(f"block {block!r}: unknown; accepted: {', '.join(BLOCKS)}")
     for path in write_vectors(block, count, seed, out):
         click.echo(path)
+
+
+def connection_of(port: str | None, baud: int | None, patience: float | None) -> Connection | None:
+    """What the options of a port amount to. Raises UsageError for options of a port that is not named."""
+    given = {"baud": baud, "patience": patience}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if port is None:
+        if chosen:
+            raise click.UsageError(f"--{next(iter(chosen))} without --port; accepted: both, or none")
+        return None
+    return Connection(port, **chosen)  # type: ignore[arg-type]
 
 
 def _note(message: str) -> None:

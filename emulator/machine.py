@@ -7,6 +7,8 @@ A machine trains and runs one network. For the same config, seed and sequence of
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -72,10 +74,29 @@ MACHINES = {
 }
 
 
-def build_machine(name: str, config: Config) -> Machine:
-    """The machine of that name for a config. Raises MachineError for one that is unknown or not installed."""
+@dataclass(frozen=True)
+class Connection:
+    """How hardware is reached: a serial port (a device file, or what names a port here), its speed (unless given, that of
+    the first board in board/targets.py), and after how many seconds hardware that answers but does not go on is given up."""
+
+    port: str
+    baud: int = 3_000_000
+    patience: float = 60.0
+
+
+#: Machines at the end of a connection.
+CONNECTED = frozenset({"board"})
+
+
+def build_machine(name: str, config: Config, connection: Connection | None = None) -> Machine:
+    """The machine of that name for a config. Raises MachineError for one that is unknown or not installed, and for a
+    connection where the machine has none, or the other way round."""
     if name not in MACHINES:
         raise MachineError(f"machine {name!r}: unknown; accepted: {', '.join(MACHINES)}")
+    if name in CONNECTED and connection is None:
+        raise MachineError(f"machine {name!r}: no port; accepted: --port DEVICE, such as /dev/ttyUSB0")
+    if name not in CONNECTED and connection is not None:
+        raise MachineError(f"machine {name!r}: port {connection.port!r}; accepted: a port with {', '.join(CONNECTED)}")
     module_name, class_name = MACHINES[name]
     try:
         module = importlib.import_module(module_name)
@@ -83,8 +104,19 @@ def build_machine(name: str, config: Config) -> Machine:
         raise MachineError(
             f"machine {name!r}: not available here ({error}); accepted: golden, fast, reference"
         ) from error
-    machine: Machine = getattr(module, class_name)(config)
+    machine_class = getattr(module, class_name)
+    machine: Machine = machine_class(config) if connection is None else machine_class(config, connection)
     return machine
+
+
+def builder(names: Sequence[str], connection: Connection | None) -> Callable[[str, Config], Machine]:
+    """`build_machine` for machines of these names, of which those that need it share the connection. Raises MachineError
+    for a connection that none of them needs."""
+    if connection is not None and CONNECTED.isdisjoint(names):
+        raise MachineError(
+            f"port {connection.port!r} with machine {', '.join(names)}: accepted: a port with {', '.join(CONNECTED)}"
+        )
+    return lambda name, config: build_machine(name, config, connection if name in CONNECTED else None)
 
 
 def check_state(state: State, expected: State) -> None:

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from emulator.config import Config, Stage
 from emulator.errors import MachineError
 from emulator.fixed import Integers
-from emulator.machine import State, check_images, check_labels, check_state
-from emulator.network.network import GoldenMachine
 from emulator.trace import Trace
 from hdl.network.host import Register, Space, address_of
 from hdl.network.network import Network
 from hdl.network.network_parameters import NetworkParameters
 from hdl.network.tile import Operation
+from sim.bus_machine import BusMachine
 from sim.native import Native
-from sim.network_memory import BusWords, NetworkMemory
+from sim.network_memory import BusWords
 from sim.rtl_trace import Recorder, phases
 from sim.runner import Design
 
@@ -36,7 +35,7 @@ CYCLES_PER_IMAGE = 1_000_000
 IMAGES_A_CALL = 16
 
 
-class RtlMachine:
+class RtlMachine(BusMachine):
     """See Machine. ``parameters``: hardware to run the network on, unless the one that is made for it. ``design_of``: what is
     simulated of it, such as its netlist. ``waves``: of a build that can write them. Raises MachineError for a config that the
     hardware does not hold, and NativeError as `Native` does.
@@ -50,44 +49,20 @@ class RtlMachine:
         design_of: Callable[[Network], Design] = Design.of,
         waves: bool = False,
     ) -> None:
-        self.config = config
         self._design_of = design_of
         self._traced: RtlMachine | None = None
         try:
-            self.network = Network(parameters or NetworkParameters.of_config(config))
-            self.memory = NetworkMemory(self.network, config)
+            network = Network(parameters or NetworkParameters.of_config(config))
         except ValueError as error:
             raise MachineError(f"machine 'rtl': {error}") from error
+        super().__init__("rtl", network, config)
         self.native = Native(design_of(self.network), waves=waves)
-        self._initial = GoldenMachine(config).state()
         self.restart()
 
     def restart(self) -> None:
         """Reset the hardware, describe the network to it anew, and go to the config's initial state."""
         self.native.reset()
-        self._write(self.memory.description())
-        self.load(self._initial)
-
-    def train(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Integers:
-        """See Machine."""
-        check_images(images, self.config)
-        check_labels(labels, len(images), self.config)
-        return self._run(images, labels, train=True)
-
-    def infer(self, images: NDArray[np.uint8]) -> Integers:
-        """See Machine."""
-        check_images(images, self.config)
-        return self._run(images, np.zeros(len(images), np.uint8), train=False)
-
-    def state(self) -> State:
-        """See Machine."""
-        addresses = np.concatenate([self.memory.places[name].ravel() for name in self._initial])
-        return self.memory.state_of(self.read(addresses), self._initial)
-
-    def load(self, state: State) -> None:
-        """See Machine."""
-        check_state(state, self._initial)
-        self._write(self.memory.words_of(state))
+        self.describe()
 
     def trace(self, image: NDArray[np.uint8], label: int) -> Trace:
         """See Traceable. The image is trained on hardware with probes, which is built when it is first wanted."""
@@ -131,7 +106,8 @@ class RtlMachine:
         products = sum(stage.rows * stage.columns * stage.positions for stage in self.config.stages)
         return CYCLES_PER_IMAGE + CYCLES_PER_PRODUCT * products
 
-    def _run(self, images: NDArray[np.uint8], labels: NDArray[np.uint8], *, train: bool) -> Integers:
+    def run(self, images: NDArray[np.uint8], labels: NDArray[np.uint8], *, train: bool) -> Integers:
+        """See BusMachine."""
         logits = np.empty((len(images), self.config.classes), np.int64)
         for first in range(0, len(images), IMAGES_A_CALL):
             part = slice(first, first + IMAGES_A_CALL)
@@ -149,12 +125,13 @@ class RtlMachine:
         native.take("phase")
         return elements[:, : self.config.classes]
 
-    def _write(self, given: BusWords) -> None:
+    def write(self, given: BusWords) -> None:
+        """See BusMachine."""
         self._access(given.addresses, given.words, write=1)
         self.native.run(drain=True, limit=self._access_limit(len(given.addresses)))
 
     def read(self, addresses: NDArray[Any]) -> NDArray[np.uint64]:
-        """Words of the network's bus, when the image under way is done."""
+        """See BusMachine."""
         self._access(addresses, np.zeros(len(addresses), np.uint64), write=0)
         self.native.run({"reply": len(addresses)}, limit=self._access_limit(len(addresses)))
         return self.native.receive("reply", len(addresses))["data"]

@@ -1,0 +1,8 @@
+"""`python -m board`."""
+
+import sys
+
+from board.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,286 @@
+"""The host's end of the line: two reliable streams of bytes over frames that may be lost (docs/link.md).
+
+    link = Link(SerialPort("/dev/ttyUSB0", 1_000_000), identity)
+    link.write(commands)
+    answers = link.read(1000)
+
+All timers are here: the board only answers. Every wait ends, with what was waited for or with a LinkError.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from board import protocol
+from board.gateware.wire import LARGEST_HOST_DATA, PROTOCOL_VERSION, Refusal
+from board.protocol import Data, DataAnswer, FrameReader, Hello, HelloAnswer, Refused, ahead
+from board.serial_port import LinkError, SerialPort
+
+#: Seconds until a board must have answered the first frame, and until a session without any answer is given up.
+HELLO_SECONDS, SILENCE_SECONDS = 5.0, 10.0
+#: Seconds until an answer is missed: before any was timed, and the bounds for what follows from the times.
+FIRST_WAIT, SHORTEST_WAIT, LONGEST_WAIT = 0.25, 0.03, 1.0
+#: Weights of a new time in the average, and in that of its deviation, and deviations to wait for (RFC 6298).
+MEAN_WEIGHT, DEVIATION_WEIGHT, DEVIATIONS = 1 / 8, 1 / 4, 4
+#: Answers that say nothing new, after which a frame counts as lost.
+REPEATED_ANSWERS = 3
+#: Refusals in a row after which they are believed: one may be meant for a frame of a host before.
+REFUSALS = 2
+
+
+@dataclass
+class Statistics:
+    """``sent``: data frames; ``again``: those of bytes sent before; ``waits``: answers that did not come in time."""
+
+    sent: int = 0
+    again: int = 0
+    waits: int = 0
+
+
+class Link:
+    """A session with a board of this identity, whose streams, interpreter and network stand at their beginning.
+
+    ``patience``: seconds in which a board that answers must get on with what it was given. Raises LinkError.
+    """
+
+    def __init__(self, port: SerialPort, identity: int, *, patience: float = 60.0) -> None:
+        self._port, self._patience = port, patience
+        self.statistics = Statistics()
+        self._reader = FrameReader()
+        # Counts of bytes since the session's beginning, of the host's stream ...
+        self._given = bytearray()  # from `_confirmed` on
+        self._confirmed = self._next = self._furthest = self._recovery = 0
+        self._repeated = 0
+        # ... and of the board's.
+        self._received = bytearray()  # not yet read
+        self._taken = self._told = 0
+        self._ask, self._asked = False, -1
+        self._refusals = 0
+        self._probing = False
+        self._mean: float | None = None
+        self._deviation = 0.0
+        self._slowness = 1
+        self._timed: tuple[int, float] | None = None
+        self._heard = self._progressed = self._due = time.monotonic()
+        self._session = secrets.randbelow(protocol.POSITIONS - 1) + 1
+        # Should the first session be the board's own by chance, from a host before, then the second is not.
+        self._hello()
+        self._session = self._session % (protocol.POSITIONS - 1) + 1
+        answer = self._hello()
+        if answer.version != PROTOCOL_VERSION:
+            raise LinkError(
+                f"port {port.name!r}: the board speaks version {answer.version} of the protocol; "
+                f"accepted: {PROTOCOL_VERSION}, of the board that this program builds"
+            )
+        if answer.identity != identity:
+            raise LinkError(
+                f"port {port.name!r}: the board holds hardware {answer.identity:016x}; accepted: {identity:016x}, the "
+                "bitstream of this config and version (python -m board build, then program)"
+            )
+        self._limit = answer.capacity
+
+    def write(self, content: bytes) -> None:
+        """Give bytes to the host's stream. They are sent while `read` and `flush` wait."""
+        self._given += content
+
+    def read(self, count: int) -> bytes:
+        """The next bytes of the board's stream. Raises LinkError."""
+        self._until(lambda: len(self._received) >= count)
+        content = bytes(self._received[:count])
+        del self._received[:count]
+        return content
+
+    def flush(self) -> None:
+        """Until the board has taken all bytes that were given. Raises LinkError."""
+        self._until(lambda: not self._given)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes given that the board has not yet taken."""
+        return len(self._given)
+
+    def close(self) -> None:
+        """Free the port."""
+        self._port.close()
+
+    # --- a session's beginning ----------------------------------------------------------------------------------------
+
+    def _hello(self) -> HelloAnswer:
+        """Begin the session and wait for the board's answer."""
+        # An END first: what lies before it on the line is no part of the frame.
+        line = protocol.END + protocol.encode(Hello(self._session))
+        end = time.monotonic() + HELLO_SECONDS
+        while (now := time.monotonic()) < end:
+            self._port.write(line)
+            due = now + FIRST_WAIT
+            while (left := due - time.monotonic()) > 0:
+                for content in self._reader.feed(self._port.read(left)):
+                    answer = protocol.from_board(content)
+                    if isinstance(answer, HelloAnswer) and answer.session == self._session:
+                        self._refusals = 0
+                        return answer
+        raise self._silence()
+
+    def _silence(self) -> LinkError:
+        place = f"port {self._port.name!r}"
+        if not self._reader.seen:
+            return LinkError(
+                f"{place}: no answer at {self._port.baud} baud; accepted: a board that is programmed and speaks this speed"
+            )
+        return LinkError(
+            f"{place}: only garbage comes at {self._port.baud} baud; accepted: a board at its own speed (--baud), "
+            "and no other program at the end of the line"
+        )
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def _until(self, done: Callable[[], bool]) -> None:
+        now = time.monotonic()
+        self._heard = self._progressed = now
+        self._due = now + self._wait
+        self._reader.seen = 0
+        while not done():
+            self._send()
+            left = self._due - time.monotonic()
+            for content in self._reader.feed(self._port.read(left)):
+                self._hear(content)
+            self._look_at_the_clock()
+
+    def _look_at_the_clock(self) -> None:
+        now = time.monotonic()
+        if now - self._heard > SILENCE_SECONDS:
+            raise self._silence()
+        if now - self._progressed > self._patience:
+            raise LinkError(
+                f"port {self._port.name!r}: the board answers, but has not gone on for {self._patience:g} s; "
+                "accepted: more patience (--patience SECONDS), or a reset of the board"
+            )
+        if now >= self._due:
+            self.statistics.waits += 1
+            self._slowness *= 2
+            self._go_back()
+            self._probing = False
+            self._send_frame(repeat=True)
+            self._probing = True
+
+    @property
+    def _wait(self) -> float:
+        """Seconds after which an answer is missed."""
+        wait = FIRST_WAIT if self._mean is None else self._mean + DEVIATIONS * self._deviation
+        return min(max(wait, SHORTEST_WAIT) * self._slowness, LONGEST_WAIT)
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        """Whatever the board has room for; at least what it should know."""
+        if self._probing:
+            return
+        while True:
+            room = min(len(self._given) - (self._next - self._confirmed), self._limit - self._next)
+            size = min(room, LARGEST_HOST_DATA)
+            rest = len(self._given) - (self._next - self._confirmed)
+            # A part of a frame is sent only where no answer is on its way, which will make room for more.
+            if size <= 0 or (size < min(rest, LARGEST_HOST_DATA) and self._next > self._confirmed):
+                break
+            self._send_frame(repeat=self._ask)
+        if self._ask or self._told != self._taken:
+            self._send_frame(repeat=self._ask)
+
+    def _send_frame(self, *, repeat: bool) -> None:
+        offset = self._next - self._confirmed
+        size = max(0, min(LARGEST_HOST_DATA, self._limit - self._next))
+        data = bytes(self._given[offset : offset + size])
+        position, acknowledged = self._next % protocol.POSITIONS, self._taken % protocol.POSITIONS
+        self._port.write(protocol.encode(Data(self._session, position, acknowledged, repeat, data)))
+        now = time.monotonic()
+        self.statistics.sent += 1
+        if data and self._next < self._furthest:
+            self.statistics.again += 1
+            self._timed = None  # its answer may be that to the first time
+        elif data and self._timed is None:
+            self._timed = (self._next + len(data), now)
+        self._next += len(data)
+        self._furthest = max(self._furthest, self._next)
+        self._told = self._taken
+        self._ask = False
+        self._due = now + self._wait
+
+    def _go_back(self) -> None:
+        """Send again from the first byte that is not confirmed."""
+        self._next = self._confirmed
+        self._recovery = self._furthest
+        self._repeated = 0
+        self._timed = None
+
+    # --- hearing ------------------------------------------------------------------------------------------------------
+
+    def _hear(self, content: bytes) -> None:
+        match protocol.from_board(content):
+            case Refused(session, Refusal.NO_SESSION) if session != self._session:
+                self._refuse("has lost the session: it was reset, or serves another program")
+            case Refused(session, Refusal.MALFORMED) if session == self._session:
+                self._refuse("refuses a command as malformed")
+            case DataAnswer(session) as frame if session == self._session:
+                self._refusals = 0
+                self._heard = time.monotonic()
+                self._reader.seen = 0
+                self._probing = False
+                self._hear_what_was_taken(frame)
+                self._hear_data(frame)
+                self._due = self._heard + self._wait
+
+    def _refuse(self, what: str) -> None:
+        self._heard = time.monotonic()
+        self._refusals += 1
+        self._due = min(self._due, self._heard)  # the next frame decides
+        if self._refusals >= REFUSALS:
+            raise LinkError(
+                f"port {self._port.name!r}: the board {what}; accepted: a new start from the last checkpoint"
+            )
+
+    def _hear_what_was_taken(self, frame: DataAnswer) -> None:
+        new = ahead(frame.acknowledged, self._confirmed)
+        further = ahead(frame.limit, self._limit)
+        if 0 < new <= self._furthest - self._confirmed:
+            del self._given[:new]
+            self._confirmed += new
+            self._next = max(self._next, self._confirmed)
+            self._progress()
+            self._repeated = 0
+            if self._timed is not None and self._timed[0] <= self._confirmed:
+                self._time(self._heard - self._timed[1])
+        elif new == 0 and self._next > self._confirmed and further <= 0 and not frame.data:
+            self._repeated += 1
+            if self._repeated >= REPEATED_ANSWERS and self._confirmed >= self._recovery:
+                self._go_back()
+        if further > 0:
+            self._limit += further
+            self._progress()
+
+    def _hear_data(self, frame: DataAnswer) -> None:
+        place = ahead(frame.position, self._taken)
+        if place > 0:
+            # A gap: asked for once, and again when the time is up.
+            if self._asked != self._taken:
+                self._asked = self._taken
+                self._ask = True
+        elif news := frame.data[-place:] if place else frame.data:
+            self._received += news
+            self._taken += len(news)
+            self._progress()
+
+    def _progress(self) -> None:
+        self._progressed = self._heard
+        self._slowness = 1
+
+    def _time(self, seconds: float) -> None:
+        """An answer came after so long."""
+        self._timed = None
+        if self._mean is None:
+            self._mean, self._deviation = seconds, seconds / 2
+        else:
+            self._deviation += DEVIATION_WEIGHT * (abs(seconds - self._mean) - self._deviation)
+            self._mean += MEAN_WEIGHT * (seconds - self._mean)

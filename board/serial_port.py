@@ -1,0 +1,89 @@
+"""A serial port: bytes in and out, and one line for whatever can go wrong with it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import serial
+
+from emulator.errors import MachineError
+
+#: Seconds in which the port must take a frame's bytes. Many frames' time even at 9600 baud.
+WRITE_SECONDS = 10.0
+#: What may be wrong where there is no port to be opened.
+_REASONS = {
+    errno.ENOENT: "no such port; accepted: the device of a board, such as /dev/ttyUSB0, or of `python -m board simulate`",
+    errno.EACCES: "permission denied; accepted: a port that you may use (on Debian and Ubuntu, as member of group dialout)",
+    errno.EBUSY: "in use; accepted: a port that no other program uses",
+    errno.EWOULDBLOCK: "in use; accepted: a port that no other program uses",
+}
+
+
+class LinkError(MachineError):
+    """The line to a board, or the board at its end, does not do what it should. One line."""
+
+
+class SerialPort:
+    """An open port, 8N1, for this program alone. Raises LinkError."""
+
+    def __init__(self, name: str, baud: int) -> None:
+        self.name, self.baud = name, baud
+        try:
+            self._port = serial.Serial(name, baud, timeout=0, write_timeout=WRITE_SECONDS, exclusive=True)
+            self._port.reset_input_buffer()
+        except (
+            OSError,
+            ValueError,
+            termios.error,
+        ) as error:  # pyserial's own errors are OSErrors, often without a number
+            raise LinkError(f"port {name!r}: {_reason(error, baud)}") from error
+
+    def read(self, seconds: float) -> bytes:
+        """Whatever is there, or comes first within so many seconds; nothing if nothing comes."""
+        with self._vanishing():
+            self._port.timeout = max(0.0, seconds)
+            first: bytes = self._port.read(1)
+            return first + self._port.read(self._port.in_waiting) if first else b""
+
+    def write(self, line: bytes) -> None:
+        """Hand bytes to the line. What it does not take in time is lost."""
+        with self._vanishing():
+            try:
+                self._port.write(line)
+            except serial.SerialTimeoutException:
+                self._port.reset_output_buffer()
+
+    def close(self) -> None:
+        """Free the port, which is of no use afterwards."""
+        self._port.close()
+
+    @contextmanager
+    def _vanishing(self) -> Iterator[None]:
+        try:
+            yield
+        except (
+            OSError,
+            TypeError,
+            termios.error,
+        ) as error:  # pyserial stumbles over its own None where a port was closed
+            raise LinkError(
+                f"port {self.name!r}: vanished ({_plain(error)}); accepted: a port that stays, with its board at the end"
+            ) from error
+
+
+def _reason(error: Exception, baud: int) -> str:
+    number = getattr(error, "errno", None)
+    if number in _REASONS:
+        return _REASONS[number]
+    if isinstance(error, ValueError) or "baud" in str(error).lower():
+        return f"{baud} baud is refused ({_plain(error)}); accepted: a speed of this port"
+    return f"cannot be opened ({_plain(error)}); accepted: a serial port"
+
+
+def _plain(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else " ".join(str(error).split())

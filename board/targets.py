@@ -1,0 +1,97 @@
+"""The boards: what each is built with. How to add one: docs/boards.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from amaranth_boards.colorlight_5a75b_r7_0 import Colorlight_5A75B_R70Platform
+from amaranth_boards.icebreaker import ICEBreakerPlatform
+from amaranth_boards.ulx3s import ULX3S_85F_Platform
+
+from board.gateware.parameters import LinkParameters
+from emulator.config import Config, load
+
+
+@dataclass(frozen=True)
+class Target:
+    """A board. ``clock``: that of the network and the link, in Hz; ``baud``: of the serial line, of which ``clock`` is a
+    multiple. ``config``: what it holds unless told otherwise; ``settings``: of any config on this board, as for ``--set``.
+    ``options``: of Amaranth's toolchain, as its documentation of the platform names them. Raises ValueError."""
+
+    name: str
+    title: str
+    platform: Callable[[], Any]
+    clock: int
+    baud: int
+    config: str
+    programmer: str  # the board's name with openFPGALoader
+    settings: tuple[str, ...] = ()
+    input_ring: int = 512
+    output_ring: int = 512
+    led: str | None = "led"  # resource that is on while a host has begun a session
+    options: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.baud < 1 or self.clock % self.baud:
+            raise ValueError(
+                f"board {self.name!r}: baud = {self.baud}: accepted: a divisor of the clock, {self.clock} Hz"
+            )
+        self.link(0)
+
+    @property
+    def clocks_per_bit(self) -> int:
+        return self.clock // self.baud
+
+    def link(self, identity: int) -> LinkParameters:
+        """Of the link on this board. Raises ValueError."""
+        return LinkParameters(
+            clocks_per_bit=self.clocks_per_bit,
+            identity=identity,
+            input_ring=self.input_ring,
+            output_ring=self.output_ring,
+        )
+
+    def load(self, source: str | None = None, assignments: Sequence[str] = (), seed: int | None = None) -> Config:
+        """A config as this board holds it, its own unless one is named. Raises as emulator.config.load does."""
+        return load(source or self.config, (*self.settings, *assignments), seed)
+
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        Target(
+            name="ulx3s-85f",
+            title="ULX3S with an ECP5-85F",
+            platform=ULX3S_85F_Platform,
+            clock=60_000_000,
+            baud=3_000_000,
+            config="lenet-board",
+            programmer="ulx3s",
+            input_ring=2048,
+            output_ring=2048,
+        ),
+        Target(
+            name="icebreaker",
+            title="iCEBreaker, an iCE40 UP5K",
+            platform=ICEBreakerPlatform,
+            clock=12_000_000,
+            baud=1_000_000,
+            config="small",
+            settings=("hardware.lanes=1",),
+            programmer="ice40_generic",
+            options={"synth_opts": "-dsp"},
+        ),
+        Target(
+            name="colorlight-5a-75b",
+            title="Colorlight 5A-75B revision 7.0, an ECP5-25F; serial line on its header J19",
+            platform=Colorlight_5A75B_R70Platform,
+            clock=50_000_000,
+            baud=2_000_000,
+            config="small",
+            programmer="colorlight",
+            led=None,  # its pin is the line's
+        ),
+    )
+}
