@@ -161,6 +161,7 @@ class CrossbarParameters(Parameters):
     desired_bl: int = Field(1, ge=1, le=63, description="BL, most slots of a pulse train")
     generator_width: Literal[32, 48, 64] = Field(64, description="bits of a noise generator's state")
     serial: bool = Field(False, description="one device after the other, of 1 lane and 1 device: small and slow")
+    weights_in_spram: bool = Field(False, description="serial: weights lie in SB_SPRAM256KA of an iCE40 UltraPlus")
     settings_held: bool = Field(
         False, description="serial: settings stay at their stream until the next, and are not copied"
     )
@@ -221,8 +222,9 @@ class CrossbarParameters(Parameters):
             raise ValueError(f"devices = {self.devices}: accepted: multiples of lanes = {self.lanes}")
         if self.serial and self.devices > 1:
             raise ValueError(f"serial: accepted: with devices = 1, not {self.devices}")
-        if self.settings_held and not self.serial:
-            raise ValueError("settings_held: accepted: with serial")
+        for name in ("settings_held", "weights_in_spram"):
+            if getattr(self, name) and not self.serial:
+                raise ValueError(f"{name}: accepted: with serial")
         return self
 
     # --- derived ----------------------------------------------------------------------------------------------------

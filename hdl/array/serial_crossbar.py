@@ -30,6 +30,7 @@ from hdl.fixed import ones, round_half_up, round_shift, sum_or_difference
 from hdl.memory import exclusive_memory
 from hdl.periphery.lfsr import next_state
 from hdl.shapes import record, signed_for, stream_of, width_for
+from hdl.single_port import SinglePortMemory
 
 #: The draws of a device, in their turns.
 CYCLE_TURN, STEP_TURN, RATIO_TURN, BOUND_TURN = range(4)
@@ -189,7 +190,7 @@ class _Control:
         with m.State("access"):
             m.d.comb += [
                 self.memories.accessing.eq(1),
-                self.memories.read.eq(1),
+                self.memories.read.eq(~ports.access.payload.write),
                 self.memories.store.eq(ports.access.payload.write),
             ]
             m.d.comb += ports.access.ready.eq(1)
@@ -368,14 +369,14 @@ class _Memories:
         def stored(*spaces: Space) -> Value:
             return self.store & Cat(space == each for each in spaces).any()
 
-        self.weight = memory(
-            "weights",
-            weight,
-            p.weight_words,
-            Mux(self.accessing, request.address, at.weight),
-            Mux(self.accessing, request.data[: p.weight_bits].as_signed(), self.moved),
-            self.move | stored(Space.WEIGHT),
-        )
+        m.submodules.weights = weights = SinglePortMemory(weight, p.weight_words, spram=p.weights_in_spram)
+        m.d.comb += [
+            weights.address.eq(Mux(self.accessing, request.address, at.weight)),
+            weights.read.eq(self.read),
+            weights.write.eq(self.move | stored(Space.WEIGHT)),
+            weights.data.eq(Mux(self.accessing, request.data[: p.weight_bits].as_signed(), self.moved)),
+        ]
+        self.weight = weights.q
         self.line = memory(
             "lines", self.given.shape(), 2 << bits, Cat(at.number[:bits], at.side), self.given, self.take
         )

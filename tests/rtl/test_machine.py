@@ -13,9 +13,12 @@ from emulator.machine import build_machine
 from emulator.network.network import GoldenMachine
 from emulator.training.datasets import load_dataset
 from hdl.network.host import Register, Space, address_of
+from hdl.network.network_parameters import NetworkParameters
 from sim.machine import RtlMachine
 
 IMAGES = 40
+#: One thing at a time, for the smallest FPGAs.
+COMPACT = ["hardware.lanes=1", "hardware.compact=true"]
 NAMES = ("golden", "rtl")
 
 
@@ -52,6 +55,35 @@ def test_training_and_inference_are_golden(config, digits) -> None:
     assert_equal(golden, machine)
     assert np.array_equal(machine.infer(images[:5]), golden.infer(images[:5]))
     assert_equal(golden, machine)
+
+
+def test_compact_hardware_changes_no_bit(digits) -> None:
+    """Training, inference, a state loaded and gone on with, registers: as of the hardware that does things at once."""
+    config = load("tiny", COMPACT)
+    images, labels = digits
+    golden, logits = trained_golden(config, images[:8], labels[:8])
+    machine = RtlMachine(config)
+    assert np.array_equal(machine.train(images[:8], labels[:8]), logits)
+    assert_equal(golden, machine)
+    wrong = int((logits.argmax(axis=1) != labels[:8]).sum())
+    numbers = [Register.LAST_LAYER, Register.LAST_PIXEL, Register.IMAGES, Register.ERRORS, Register.IDENTITY]
+    addresses = [address_of(Space.REGISTERS.value, which.value) for which in numbers]
+    unknown = [address_of(Space.REGISTERS.value, number) for number in (7, 100)]
+    assert machine.read(np.array(addresses + unknown)).tolist() == [2, 35, 8, wrong, 0, 0, 0]
+    assert np.array_equal(machine.infer(images[:3]), golden.infer(images[:3]))
+    machine.native.stall(0.5, seed=3)
+    assert np.array_equal(machine.train(images[8:10], labels[8:10]), golden.train(images[8:10], labels[8:10]))
+    assert_equal(golden, machine)
+    machine.restart()
+    assert np.array_equal(machine.train(images[:2], labels[:2]), logits[:2])
+
+
+def test_compact_hardware_refuses_settings_that_it_has_not_built_in() -> None:
+    parameters = NetworkParameters.of_config(load("tiny", COMPACT))
+    with pytest.raises(
+        MachineError, match=r"layers\.K1: accepted: the settings that this compact hardware has built in"
+    ):
+        RtlMachine(load("tiny", [*COMPACT, "array.device.dw_min=0.0005"]), parameters=parameters)
 
 
 def test_state_is_loaded_and_gone_on_with(config, digits) -> None:
