@@ -95,7 +95,7 @@ def test_the_tool_of_the_language_failing_is_one_line(monkeypatch: pytest.Monkey
 
 def test_plain_names() -> None:
     source = r"""/* \kept (* kept *) */ module t(a);
-  (* keep = 1 *) wire \$1 ; (* no_rw_check = 32'd1 *) reg [1:0] \m [3:0]; wire \a.b[0] ; wire a_b_0; wire \reg ;
+  (* keep = 1 *) wire \$1 ; (* no_rw_check = 32'd1 *) reg [1:0] m [3:0]; wire \a.b[0] ; wire a_b_0; wire \reg ;
   always @* if (\$auto$tool.cc:1$1 ) begin end // \kept
   assign \a.b[0]  = a_b_0 & \$1 & \reg ;
   \sub.module  \sub.instance  (.a(\a.b[0] ), .b("\"\kept "));
@@ -103,7 +103,7 @@ def test_plain_names() -> None:
     assert (
         plain(source)
         == r"""/* \kept (* kept *) */ module t(a);
-  wire net_1; (* no_rw_check = 32'd1 *) reg [1:0] m[3:0]; wire a_b_0_2; wire a_b_0; wire reg_2;
+  wire net_1; (* no_rw_check = 32'd1 *) reg [1:0] m [3:0]; wire a_b_0_2; wire a_b_0; wire reg_2;
   always @* if (net_auto) begin end // \kept
   assign a_b_0_2 = a_b_0 & net_1& reg_2;
   sub_module sub_instance (.a(a_b_0_2), .b("\"\kept "));
