@@ -171,13 +171,13 @@ def read_build(folder: Path) -> Build:
 
 
 def program(target: Target, bitstream: Path) -> None:
-    """Put a bitstream on a board that is connected, until it is switched off. Raises BuildError."""
+    """Put a bitstream on a board that is connected. Raises BuildError."""
     loader = shutil.which(LOADER)
     if loader is None:
         raise BuildError(f"{LOADER}: not found; accepted: the program on PATH (apt-get install openfpgaloader)")
     if not bitstream.is_file():
         raise BuildError(f"bitstream {str(bitstream)!r}: not found; accepted: a file made by `python -m board build`")
-    finished = subprocess.run([loader, "--board", target.programmer, str(bitstream)], check=False)
+    finished = subprocess.run([loader, *target.programmer, str(bitstream)], check=False)
     if finished.returncode:
         raise BuildError(
             f"{LOADER}: exit code {finished.returncode}; accepted: a board {target.name!r} that is connected"
