@@ -152,7 +152,7 @@ def build(target: Target, config: Config, *, builds: Path = BUILDS, show: Callab
     }
     if not _is_made_from(folder, made_from):
         top = BoardTop(Network(parameters, identity), target.link(identity))
-        folder = _make(target, top, {**made_from, "config": config.name, "config_digest": config.digest}, folder)
+        _make(target, top, {**made_from, "config": config.name, "config_digest": config.digest}, folder)
     built = read_build(folder)
     show(built.table())
     built.check(target)
@@ -171,13 +171,13 @@ def read_build(folder: Path) -> Build:
 
 
 def program(target: Target, bitstream: Path) -> None:
-    """Put a bitstream on a board that is connected, until it is switched off. Raises BuildError."""
+    """Put a bitstream on a board that is connected. Raises BuildError."""
     loader = shutil.which(LOADER)
     if loader is None:
         raise BuildError(f"{LOADER}: not found; accepted: the program on PATH (apt-get install openfpgaloader)")
     if not bitstream.is_file():
         raise BuildError(f"bitstream {str(bitstream)!r}: not found; accepted: a file made by `python -m board build`")
-    finished = subprocess.run([loader, "--board", target.programmer, str(bitstream)], check=False)
+    finished = subprocess.run([loader, *target.programmer, str(bitstream)], check=False)
     if finished.returncode:
         raise BuildError(
             f"{LOADER}: exit code {finished.returncode}; accepted: a board {target.name!r} that is connected"
@@ -197,28 +197,28 @@ def _is_made_from(folder: Path, made_from: Mapping[str, Any]) -> bool:
     return all(kept.get(name) == value for name, value in made_from.items())
 
 
-def _make(target: Target, top: BoardTop, description: dict[str, Any], done: Path) -> Path:
-    """Run the tools and put the folder into its place, which is another one if a clock misses its frequency."""
+def _make(target: Target, top: BoardTop, description: dict[str, Any], done: Path) -> None:
+    """Run the tools in a folder of their own, which stays with their logs if one fails, and put the result into its place."""
     platform = target.platform()
     with warnings_as_errors():
         plan = platform.build(
             BoardDesign(top, target), NAME, do_build=False, nextpnr_opts=" ".join(ROUTING), **target.options
         )
     done.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=done.parent, prefix="building-", ignore_cleanup_errors=True) as temporary:
-        work, result = Path(temporary) / "work", Path(temporary) / "result"
-        plan.extract(work)
-        result.mkdir()
-        for tool, *arguments in json.loads((work / f"build_{NAME}.json").read_text(encoding="utf-8"))["commands"]:
-            run_tool(TOOLS[tool], arguments, work)
-        bitstream = next(path for path in (work / f"{NAME}{suffix}" for suffix in SUFFIXES) if path.is_file())
-        timing = json.loads((work / TIMING).read_text(encoding="utf-8"))
-        description |= {"bitstream": bitstream.name, **read_timing(timing)}
-        for path in (bitstream, *work.glob("*.log"), work / TIMING):
-            shutil.copy(path, result)
-        (result / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        _replace(result, done, Path(temporary) / "before")
-    return done
+    folder = Path(tempfile.mkdtemp(prefix="building-", dir=done.parent))
+    work, result = folder / "work", folder / "result"
+    plan.extract(work)
+    result.mkdir()
+    for tool, *arguments in json.loads((work / f"build_{NAME}.json").read_text(encoding="utf-8"))["commands"]:
+        run_tool(TOOLS[tool], arguments, work)
+    bitstream = next(path for path in (work / f"{NAME}{suffix}" for suffix in SUFFIXES) if path.is_file())
+    timing = json.loads((work / TIMING).read_text(encoding="utf-8"))
+    for path in (bitstream, *work.glob("*.log"), work / TIMING):
+        shutil.copy(path, result)
+    whole = {**description, "bitstream": bitstream.name, **read_timing(timing)}
+    (result / DESCRIPTION).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    _replace(result, done, folder / "before")
+    shutil.rmtree(folder)
 
 
 def _replace(result: Path, done: Path, before: Path) -> None:

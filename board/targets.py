@@ -26,7 +26,7 @@ class Target:
     clock: int
     baud: int
     config: str
-    programmer: str  # the board's name with openFPGALoader
+    programmer: tuple[str, ...]  # arguments of openFPGALoader that say which board it is, and which of its memories
     settings: tuple[str, ...] = ()
     input_ring: int = 512
     output_ring: int = 512
@@ -68,7 +68,7 @@ TARGETS: dict[str, Target] = {
             clock=60_000_000,
             baud=3_000_000,
             config="lenet-board",
-            programmer="ulx3s",
+            programmer=("--board", "ulx3s"),
             input_ring=2048,
             output_ring=2048,
         ),
@@ -80,7 +80,7 @@ TARGETS: dict[str, Target] = {
             baud=1_000_000,
             config="small",
             settings=("hardware.lanes=1",),
-            programmer="ice40_generic",
+            programmer=("--board", "ice40_generic", "--write-flash"),
             options={"synth_opts": "-dsp"},
         ),
         Target(
@@ -90,7 +90,7 @@ TARGETS: dict[str, Target] = {
             clock=50_000_000,
             baud=2_000_000,
             config="small",
-            programmer="colorlight",
+            programmer=("--board", "colorlight"),
             led=None,  # its pin is the line's
         ),
     )

@@ -94,12 +94,12 @@ class Commands(wiring.Component):
     # --- words --------------------------------------------------------------------------------------------------------
 
     def _access(self, m: Module) -> None:
-        request, number, count = self.bus.payload, self._number, self._count
-        last, step = Signal(range(LARGEST_WIDTH)), Signal(STEP_BYTES * BYTE_BITS)
-        carry = Signal()
+        """What is to be accessed."""
+        request, count = self.bus.payload, self._count
+        self._last, self._step = Signal(range(LARGEST_WIDTH)), Signal(STEP_BYTES * BYTE_BITS)
         with m.State("width"):
             m.d.comb += self.i.ready.eq(1)
-            m.d.sync += last.eq(self._byte - 1)
+            m.d.sync += self._last.eq(self._byte - 1)
             with m.If(self.i.valid):
                 m.next = "address"
                 with m.If((self._byte - 1)[:BYTE_BITS] >= LARGEST_WIDTH):
@@ -107,7 +107,7 @@ class Commands(wiring.Component):
         with m.State("address"):
             self._take(m, request.address, ADDRESS_BYTES - 1, "step")
         with m.State("step"):
-            self._take(m, step, ADDRESS_BYTES + STEP_BYTES - 1, "count")
+            self._take(m, self._step, ADDRESS_BYTES + STEP_BYTES - 1, "count")
         with m.State("count"):
             self._take(m, count, LAST_OF_ACCESS, "word")
         with m.State("word"):
@@ -116,16 +116,20 @@ class Commands(wiring.Component):
                 m.next = "bytes"
             with m.If(count == 0):
                 m.next = "stopped"
+        self._word(m)
+        self._advance(m)
+
+    def _word(self, m: Module) -> None:
+        """A word to the bus or from it."""
+        request, number, last = self.bus.payload, self._number, self._last
         with m.State("bytes"):
             self._take(m, request.data, last, "extend")
         with m.State("extend"):
             with m.If(number == 0):  # all eight bytes are there
                 m.next = "bus"
             with m.Else():
-                m.d.sync += [
-                    request.data.eq(Cat(request.data[BYTE_BITS:], request.data[-1].replicate(BYTE_BITS))),
-                    number.eq(number + 1),
-                ]
+                sign = request.data[-1].replicate(BYTE_BITS)
+                m.d.sync += [request.data.eq(Cat(request.data[BYTE_BITS:], sign)), number.eq(number + 1)]
         with m.State("bus"):
             m.d.comb += self.bus.valid.eq(1)
             with m.If(self.bus.ready):
@@ -142,15 +146,18 @@ class Commands(wiring.Component):
                 m.d.sync += number.eq(number + 1)
                 with m.If(number == last):
                     m.next = "next"
+
+    def _advance(self, m: Module) -> None:
+        """The address of the next word: a byte of address and step per cycle, which go around, so that eight bits are added."""
+        address, step, number, count = self.bus.payload.address, self._step, self._number, self._count
+        carry = Signal()
         with m.State("next"):
             m.d.sync += [count.eq(count - 1), number.eq(0), carry.eq(0)]
             m.next = "advance"
         with m.State("advance"):
-            # A byte per cycle: both words go around, and a sum of eight bits is enough.
-            addend = Mux(number < STEP_BYTES, step[:BYTE_BITS], 0)
-            total = request.address[:BYTE_BITS] + addend + carry
+            total = address[:BYTE_BITS] + Mux(number < STEP_BYTES, step[:BYTE_BITS], 0) + carry
             m.d.sync += [
-                Cat(request.address, carry).eq(Cat(request.address[BYTE_BITS:], total)),
+                Cat(address, carry).eq(Cat(address[BYTE_BITS:], total)),
                 step.eq(Cat(step[BYTE_BITS:], step[:BYTE_BITS])),
                 number.eq(number + 1),
             ]
