@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from emulator.training.loop import CHECKPOINT_NAME
-from emulator.training.provenance import Provenance
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "results" / "equality"
@@ -83,6 +82,15 @@ def holds(record: Record) -> bool:
     return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
 
 
+def commit() -> str:
+    """Of this checkout, ``(modified)`` if a machine differs from it."""
+    texts = [
+        subprocess.run(["git", *command], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+        for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", *MACHINES))
+    ]
+    return texts[0] + (" (modified)" if texts[1] else "")
+
+
 def perform(run: EqualityRun, data_dir: Path, out: Path) -> Record:
     """Raises SystemExit if a command fails; a difference is an answer."""
     begin = time.monotonic()
@@ -105,7 +113,7 @@ def perform(run: EqualityRun, data_dir: Path, out: Path) -> Record:
         "commands": list(run.commands),
         "answer": answer,
         "seconds": round(time.monotonic() - begin),
-        "commit": Provenance.find().commit,
+        "commit": commit(),
     }
 
 
