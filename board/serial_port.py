@@ -35,6 +35,7 @@ class SerialPort:
         try:
             self._port = serial.Serial(name, baud, timeout=0, write_timeout=WRITE_SECONDS, exclusive=True)
             self._port.reset_input_buffer()
+            self._port.reset_output_buffer()
         except (
             OSError,
             ValueError,
