@@ -34,8 +34,8 @@ KINDS_A_RUN = 3
 RUNS_A_KILL, LATEST_KILL = 4, 2.0
 KILL = "kill"
 #: Seconds after which a run hangs: far more than all of the link's own waits together.
-HUNG_SECONDS = 120.0
-PATIENCE_SECONDS = 20.0
+HUNG_SECONDS = 600.0
+PATIENCE_SECONDS = 60.0
 NAMES = ("golden", "board")
 
 IDENTICAL, ERROR, WRONG, HUNG, CRASHED = "identical bits", "one clear error", "wrong bits", "hung", "crashed"

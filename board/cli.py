@@ -128,16 +128,17 @@ def simulate(
 
 @contextmanager
 def _interrupts() -> Iterator[None]:
-    """A request to terminate is an interrupt too."""
+    """Requests to terminate are interrupts too, and interrupts are heeded by programs that were started to ignore them."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @commands.command()

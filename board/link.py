@@ -19,10 +19,11 @@ from board.gateware.wire import LARGEST_HOST_DATA, PROTOCOL_VERSION, Refusal
 from board.protocol import Data, DataAnswer, FrameReader, Hello, HelloAnswer, Refused, ahead
 from board.serial_port import LinkError, SerialPort
 
-#: Seconds until a board must have answered the first frame, and until a session without any answer is given up.
-HELLO_SECONDS, SILENCE_SECONDS = 5.0, 10.0
-#: Seconds until an answer is missed: before any was timed, and the bounds for what follows from the times.
-FIRST_WAIT, SHORTEST_WAIT, LONGEST_WAIT = 0.25, 0.03, 1.0
+#: Seconds after which a board that says nothing at all is given up: at first, and within a session.
+HELLO_SECONDS, SILENCE_SECONDS = 5.0, 30.0
+#: Seconds until an answer is missed: to a hello, and the bounds for what follows from the times of answers. The last is far
+#: beyond any line's: simulated boards are slow.
+HELLO_WAIT, SHORTEST_WAIT, LONGEST_WAIT = 0.25, 0.03, 4.0
 #: Weights of a new time in the average, and in that of its deviation, and deviations to wait for (RFC 6298).
 MEAN_WEIGHT, DEVIATION_WEIGHT, DEVIATIONS = 1 / 8, 1 / 4, 4
 #: Answers that say nothing new, after which a frame counts as lost.
@@ -60,14 +61,14 @@ class Link:
         self._ask, self._asked = False, -1
         self._refusals = 0
         self._probing = False
-        self._mean: float | None = None
-        self._deviation = 0.0
+        self._mean, self._deviation = HELLO_WAIT, HELLO_WAIT / 2
         self._slowness = 1
         self._timed: tuple[int, float] | None = None
         self._heard = self._progressed = self._due = time.monotonic()
         self._session = secrets.randbelow(protocol.POSITIONS - 1) + 1
         # Should the first session be the board's own by chance, from a host before, then the second is not.
         self._hello()
+        self._reader.seen = 0
         self._session = self._session % (protocol.POSITIONS - 1) + 1
         answer = self._hello()
         if answer.version != PROTOCOL_VERSION:
@@ -112,16 +113,20 @@ class Link:
         """Begin the session and wait for the board's answer."""
         # An END first: what lies before it on the line is no part of the frame.
         line = protocol.END + protocol.encode(Hello(self._session))
-        end = time.monotonic() + HELLO_SECONDS
-        while (now := time.monotonic()) < end:
+        start = heard = time.monotonic()
+        while (now := time.monotonic()) < min(heard + HELLO_SECONDS, start + self._patience):
             self._port.write(line)
-            due = now + FIRST_WAIT
+            due = now + HELLO_WAIT
             while (left := due - time.monotonic()) > 0:
                 for content in self._reader.feed(self._port.read(left)):
                     answer = protocol.from_board(content)
                     if isinstance(answer, HelloAnswer) and answer.session == self._session:
-                        self._refusals = 0
+                        self._mean = time.monotonic() - start
+                        self._deviation = self._mean / 2
                         return answer
+                    if answer is not None:  # a board at work on what a host before has left on the line
+                        heard = time.monotonic()
+                        self._reader.seen = 0
         raise self._silence()
 
     def _silence(self) -> LinkError:
@@ -162,15 +167,14 @@ class Link:
             self.statistics.waits += 1
             self._slowness *= 2
             self._go_back()
-            self._probing = False
-            self._send_frame(repeat=True)
+            self._send_frame(0, repeat=True)
             self._probing = True
 
     @property
     def _wait(self) -> float:
         """Seconds after which an answer is missed."""
-        wait = FIRST_WAIT if self._mean is None else self._mean + DEVIATIONS * self._deviation
-        return min(max(wait, SHORTEST_WAIT) * self._slowness, LONGEST_WAIT)
+        wait = max(self._mean + DEVIATIONS * self._deviation, SHORTEST_WAIT)
+        return min(wait * self._slowness, LONGEST_WAIT)
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
@@ -179,19 +183,18 @@ class Link:
         if self._probing:
             return
         while True:
-            room = min(len(self._given) - (self._next - self._confirmed), self._limit - self._next)
-            size = min(room, LARGEST_HOST_DATA)
             rest = len(self._given) - (self._next - self._confirmed)
+            size = min(rest, LARGEST_HOST_DATA, self._limit - self._next)
             # A part of a frame is sent only where no answer is on its way, which will make room for more.
             if size <= 0 or (size < min(rest, LARGEST_HOST_DATA) and self._next > self._confirmed):
                 break
-            self._send_frame(repeat=self._ask)
+            self._send_frame(size, repeat=self._ask)
         if self._ask or self._told != self._taken:
-            self._send_frame(repeat=self._ask)
+            self._send_frame(0, repeat=self._ask)
 
-    def _send_frame(self, *, repeat: bool) -> None:
+    def _send_frame(self, size: int, *, repeat: bool) -> None:
+        """The next ``size`` bytes, and what was taken."""
         offset = self._next - self._confirmed
-        size = max(0, min(LARGEST_HOST_DATA, self._limit - self._next))
         data = bytes(self._given[offset : offset + size])
         position, acknowledged = self._next % protocol.POSITIONS, self._taken % protocol.POSITIONS
         self._port.write(protocol.encode(Data(self._session, position, acknowledged, repeat, data)))
@@ -199,10 +202,9 @@ class Link:
         self.statistics.sent += 1
         if data and self._next < self._furthest:
             self.statistics.again += 1
-            self._timed = None  # its answer may be that to the first time
         elif data and self._timed is None:
-            self._timed = (self._next + len(data), now)
-        self._next += len(data)
+            self._timed = (self._next + size, now)
+        self._next += size
         self._furthest = max(self._furthest, self._next)
         self._told = self._taken
         self._ask = False
@@ -213,7 +215,7 @@ class Link:
         self._next = self._confirmed
         self._recovery = self._furthest
         self._repeated = 0
-        self._timed = None
+        self._timed = None  # its answer may be that to the first time or to the second
 
     # --- hearing ------------------------------------------------------------------------------------------------------
 
@@ -273,14 +275,13 @@ class Link:
             self._progress()
 
     def _progress(self) -> None:
+        """Something new came. Whoever waits ever longer waits shorter again."""
         self._progressed = self._heard
-        self._slowness = 1
+        self._slowness = max(1, self._slowness // 2)
 
     def _time(self, seconds: float) -> None:
         """An answer came after so long."""
         self._timed = None
-        if self._mean is None:
-            self._mean, self._deviation = seconds, seconds / 2
-        else:
-            self._deviation += DEVIATION_WEIGHT * (abs(seconds - self._mean) - self._deviation)
-            self._mean += MEAN_WEIGHT * (seconds - self._mean)
+        self._slowness = 1
+        self._deviation += DEVIATION_WEIGHT * (abs(seconds - self._mean) - self._deviation)
+        self._mean += MEAN_WEIGHT * (seconds - self._mean)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from board import protocol
 from board.gateware.wire import LARGEST_WIDTH, LOGIT_BYTES
 from board.identity import identity_of
+from board.layout import network_layout
 from board.link import Link
 from board.serial_port import SerialPort
 from emulator.config import Config
@@ -19,8 +20,6 @@ from emulator.fixed import Integers
 from emulator.machine import Connection
 from hdl.array.crossbar_access import Space as CrossbarSpace
 from hdl.network.host import SPACE_BIT, Space
-from hdl.network.network import Network
-from hdl.network.network_parameters import NetworkParameters
 from sim.bus_machine import BusMachine
 from sim.network_memory import Addresses, BusWords, Words
 
@@ -35,14 +34,13 @@ class BoardMachine(BusMachine):
 
     def __init__(self, config: Config, connection: Connection, *, identity: int | None = None) -> None:
         try:
-            parameters = NetworkParameters.of_config(config)
-            network = Network(parameters)
+            network = network_layout(config)
         except ValueError as error:
             raise MachineError(f"machine 'board': {error}") from error
         super().__init__("board", network, config)
         port = SerialPort(connection.port, connection.baud)
         try:
-            wanted = identity_of(parameters) if identity is None else identity
+            wanted = identity_of(network.parameters) if identity is None else identity
             self.link = Link(port, wanted, patience=connection.patience)
             self.describe()
         except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from emulator.errors import MachineError
 
 #: Seconds in which the port must take a frame's bytes. Many frames' time even at 9600 baud.
 WRITE_SECONDS = 10.0
+#: What the system and pyserial raise. Its own errors are OSErrors, often without a number.
+ERRORS = (OSError, termios.error)
 #: What may be wrong where there is no port to be opened.
 _REASONS = {
     errno.ENOENT: "no such port; accepted: the device of a board, such as /dev/ttyUSB0, or of `python -m board simulate`",
@@ -35,19 +38,17 @@ class SerialPort:
         try:
             self._port = serial.Serial(name, baud, timeout=0, write_timeout=WRITE_SECONDS, exclusive=True)
             self._port.reset_input_buffer()
-        except (
-            OSError,
-            ValueError,
-            termios.error,
-        ) as error:  # pyserial's own errors are OSErrors, often without a number
+            self._port.reset_output_buffer()
+        except (*ERRORS, ValueError) as error:
             raise LinkError(f"port {name!r}: {_reason(error, baud)}") from error
 
     def read(self, seconds: float) -> bytes:
         """Whatever is there, or comes first within so many seconds; nothing if nothing comes."""
         with self._vanishing():
-            self._port.timeout = max(0.0, seconds)
-            first: bytes = self._port.read(1)
-            return first + self._port.read(self._port.in_waiting) if first else b""
+            if not select.select([self._port], [], [], max(0.0, seconds))[0]:
+                return b""
+            content: bytes = self._port.read(max(1, self._port.in_waiting))
+            return content
 
     def write(self, line: bytes) -> None:
         """Hand bytes to the line. What it does not take in time is lost."""
@@ -65,11 +66,7 @@ class SerialPort:
     def _vanishing(self) -> Iterator[None]:
         try:
             yield
-        except (
-            OSError,
-            TypeError,
-            termios.error,
-        ) as error:  # pyserial stumbles over its own None where a port was closed
+        except (*ERRORS, TypeError) as error:  # pyserial stumbles over its own None where a port was closed
             raise LinkError(
                 f"port {self.name!r}: vanished ({_plain(error)}); accepted: a port that stays, with its board at the end"
             ) from error

@@ -23,6 +23,7 @@ from board.gateware.bench import Bench, BenchParameters
 from board.gateware.parameters import LinkParameters
 from board.gateware.uart import LEAST_CLOCKS_PER_BIT
 from board.identity import identity_of
+from board.layout import network_layout
 from board.model import BoardModel, GoldenNetwork
 from board.speed import retimed, speed_of
 from emulator.config import Config
@@ -39,8 +40,8 @@ RING_BYTES = 2048
 PORTION = 512
 #: Cycles between two looks at the host: few, so that an answer is there at once.
 CYCLES_A_TURN = 2000
-#: Seconds without a byte after which the simulation pauses until the host says something: whoever waits for the board asks.
-RESTLESS_SECONDS = 3.0
+#: Seconds without a byte after which the simulation pauses until the host says something: whoever waits for the board asks more often.
+RESTLESS_SECONDS = 10.0
 #: Seconds between two looks at whether to go on, in a pause.
 PAUSE_SECONDS = 0.2
 
@@ -126,9 +127,9 @@ class ModelledBoard:
     @classmethod
     def of(cls, config: Config) -> ModelledBoard:
         """Raises ValueError for a config that hardware does not hold."""
-        parameters = NetworkParameters.of_config(config)
-        network = GoldenNetwork(config, NetworkMemory(Network(parameters), config))
-        return cls(BoardModel(network, identity_of(parameters)))
+        network = network_layout(config)
+        golden = GoldenNetwork(config, NetworkMemory(network, config))
+        return cls(BoardModel(golden, identity_of(network.parameters)))
 
     def advance(self) -> None:
         """See Board."""

@@ -40,6 +40,7 @@ def impatient() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(link_module, "HELLO_SECONDS", 0.6)
         patch.setattr(link_module, "SILENCE_SECONDS", 0.8)
+        patch.setattr(link_module, "LONGEST_WAIT", 0.2)
         yield
 
 
@@ -97,7 +98,7 @@ BAD_LINES = {
     "reorder": "reorder=5e-4",
     "burst": "burst=1e-4,burst_bytes=60",
     "cut": "cut=5e-5,cut_seconds=0.05",
-    "all": "flip=2e-4,drop=2e-4,duplicate=2e-4,reorder=2e-4,burst=5e-5,cut=2e-5,cut_seconds=0.05",
+    "all": "flip=1e-4,drop=1e-4,duplicate=1e-4,reorder=1e-4,burst=3e-5,cut=2e-5,cut_seconds=0.05",
 }
 
 
@@ -119,7 +120,7 @@ def test_no_byte_is_lost_on_a_bad_line(kind: str, seed: int) -> None:
         exercise(link, network)
         assert network.resets >= 3  # the model's beginning, and two sessions
         # How many bytes there are depends on times, so the rarest of all may be missing.
-        assert len(faults.counts) >= 4 if kind == "all" else set(faults.counts) == {kind}
+        assert len(faults.counts) >= 3 if kind == "all" else set(faults.counts) == {kind}
         link.close()
 
 
@@ -196,7 +197,7 @@ def test_another_bitstream() -> None:
 
 
 def test_an_answer_to_another_session_is_not_believed() -> None:
-    assert "only garbage" in failure(answering(session=0))
+    assert "no answer" in failure(answering(session=0), patience=1.0)
 
 
 def test_a_malformed_command_is_refused() -> None:

@@ -10,10 +10,12 @@ import pytest
 
 from board.gateware.bench import Bench, BenchParameters
 from board.gateware.parameters import LinkParameters
+from board.identity import identity_of
+from board.simulator import SimulatedBoard
 from emulator.compare import logits_difference, state_difference
-from emulator.config import load
+from emulator.config import Config
 from emulator.network.network import GoldenMachine
-from emulator.training.datasets import load_dataset
+from emulator.training.datasets import Dataset
 from hdl.network.network import Network
 from hdl.network.network_parameters import NetworkParameters
 from sim.native import Native
@@ -30,21 +32,16 @@ LAST_PIXEL = 1
 PAUSE = 4000
 
 
-def design(network: object, name: str) -> Design:
-    link = LinkParameters(clocks_per_bit=CLOCKS_PER_BIT, identity=IDENTITY)
-    return Design.of(Bench(network, BenchParameters(link=link, host_clocks_per_bit=CLOCKS_PER_BIT)), name)  # type: ignore[arg-type]
-
-
 class Host:
     """Just enough of a host: a frame at a time, on a line without errors."""
 
-    def __init__(self, design: Design) -> None:
-        self.native = Native(design)
+    def __init__(self, native: Native, identity: int = IDENTITY) -> None:
+        self.native, self.identity = native, identity
         self.session = self.sent = self.got = self.room = 0
 
     def begin(self, session: int) -> None:
         answer = self._exchange(hello(session))[-1]
-        assert answer[:2] == (0x81, session) and answer[3] == IDENTITY
+        assert answer[:2] == (0x81, session) and answer[3] == self.identity
         self.session, self.sent, self.got, self.room = session, 0, 0, answer[4]
 
     def ask(self, stream: bytes, count: int, limit: int = 1000) -> bytes:
@@ -93,11 +90,13 @@ def image(pixels: bytes, *, train: bool, label: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def small() -> Design:
-    return design(StandIn(), "board_stand_in")
+    link = LinkParameters(clocks_per_bit=CLOCKS_PER_BIT, identity=IDENTITY)
+    parameters = BenchParameters(link=link, host_clocks_per_bit=CLOCKS_PER_BIT)
+    return Design.of(Bench(StandIn(), parameters), "board_stand_in")
 
 
 def test_words_and_images_in_one_stream(small: Design) -> None:
-    chance, host = random.Random(1), Host(small)
+    chance, host = random.Random(1), Host(Native(small))
     host.begin(77)
     words = {address << 28 | 2: chance.getrandbits(64) for address in range(1, 14)}
     host.ask(b"".join(write(*item) for item in words.items()) + write(LAST_PIXEL, 19), 0)
@@ -112,7 +111,7 @@ def test_words_and_images_in_one_stream(small: Design) -> None:
 
 
 def test_a_malformed_command_is_refused_until_the_next_hello(small: Design) -> None:
-    host = Host(small)
+    host = Host(Native(small))
     host.begin(5)
     host.ask(write(0x1000_0001, 42), 0)
     host.refused(data(5, host.sent, 0, b"\x09"))
@@ -124,7 +123,7 @@ def test_a_malformed_command_is_refused_until_the_next_hello(small: Design) -> N
 
 @pytest.mark.parametrize("cut", (3, 9, 20, 40))
 def test_a_new_session_forgets_half_a_command_and_half_an_image(small: Design, cut: int) -> None:
-    host = Host(small)
+    host = Host(Native(small))
     host.begin(5)
     host.ask(write(LAST_PIXEL, 19) + write(0x2000_0003, 99), 0)
     host.ask((write(0x2000_0004, 7) + image(bytes(20), train=True, label=1))[:cut], 0)
@@ -136,22 +135,22 @@ def test_a_new_session_forgets_half_a_command_and_half_an_image(small: Design, c
 
 
 @pytest.mark.timeout(900)
-def test_tiny_trains_through_bytes_to_the_golden_machine_s_bits() -> None:
-    config = load("tiny")
-    dataset = load_dataset("digits", height=config.input.height, width=config.input.width, classes=config.classes)
-    images, labels = dataset.train_images[:6], dataset.train_labels[:6]
-    golden = GoldenMachine(config)
+def test_tiny_trains_through_bytes_to_the_golden_machine_s_bits(
+    tiny: Config, tiny_digits: Dataset, tiny_board: SimulatedBoard
+) -> None:
+    images, labels = tiny_digits.train_images[:6], tiny_digits.train_labels[:6]
+    golden = GoldenMachine(tiny)
     initial = golden.state()
-    network = Network(NetworkParameters.of_config(config))
-    memory = NetworkMemory(network, config)
-    host = Host(design(network, "board_tiny"))
-    host.begin(1)
+    parameters = NetworkParameters.of_config(tiny)
+    memory = NetworkMemory(Network(parameters), tiny)
+    host = Host(tiny_board.native, identity_of(parameters))
+    host.begin(0xB17E)
     for words in (memory.description(), memory.words_of(initial)):
         host.ask(b"".join(map(write, words.addresses.tolist(), words.words.tolist())), 0)
     stream = b"".join(
         image(each.tobytes(), train=True, label=label) for each, label in zip(images, labels.tolist(), strict=True)
     )
-    answered = host.ask(stream, 4 * config.classes * len(images))
+    answered = host.ask(stream, 4 * tiny.classes * len(images))
     addresses = np.concatenate([memory.places[name].ravel() for name in initial])
     left = host.ask(b"".join(map(read, addresses.tolist())), 8 * len(addresses))
     state = memory.state_of(np.frombuffer(left, "<u8"), initial)
