@@ -85,20 +85,17 @@ class CrossbarAccess(wiring.Component):
         with m.If(self.answer.ready):
             m.d.sync += self.answer.valid.eq(0)
         fetched = Signal(range(REGISTERS))
-        with m.FSM() as sequence:
+        with m.FSM():
             with m.State("idle"):
-                m.d.comb += [
-                    self.access.ready.eq(self.allowed & ~self.answer.valid),
-                    self.busy.eq(self.answer.valid),
-                ]
+                m.d.comb += self.access.ready.eq(self.allowed & ~self.answer.valid)
                 with m.If(self.access.valid & self.access.ready):
-                    m.d.sync += self.request.eq(self.access.payload)
+                    m.d.sync += [self.request.eq(self.access.payload), self.accessing.eq(1)]
                     m.next = "lead"
             with m.State("lead"):
                 m.next = "serve"
             with m.State("serve"):
                 m.d.comb += [self.read.eq(~self.request.write), self.write.eq(self.request.write)]
-                m.d.sync += fetched.eq(0)
+                m.d.sync += [fetched.eq(0), self.accessing.eq(self.read)]
                 m.next = "idle"
                 with m.If(self.read):
                     m.next = "fetch"
@@ -106,8 +103,7 @@ class CrossbarAccess(wiring.Component):
                 m.d.sync += fetched.eq(fetched + 1)
                 with m.If(fetched == REGISTERS - 1):
                     m.d.sync += [self.answer.valid.eq(1), self.answer.payload.data.eq(self.chosen)]
+                    m.d.sync += self.accessing.eq(0)
                     m.next = "idle"
-        m.d.comb += self.accessing.eq(~sequence.ongoing("idle"))
-        with m.If(self.accessing):
-            m.d.comb += self.busy.eq(1)
+        m.d.comb += self.busy.eq(self.accessing | self.answer.valid)
         return m

@@ -208,37 +208,27 @@ class Intake(wiring.Component):
                     m.d.sync += self.count[number].eq(0)
         with m.FSM():
             with m.State("free"):
-                # Updates may follow each other closely; a read waits until all is done.
+                # Updates may follow each other closely; a read waits until all is done. What is chosen comes a cycle later.
                 may_begin = ~self.hold & ~self.filled.bit_select(bank, 1)
-                m.d.comb += [
-                    self.free.eq(1),
-                    flow.may_pulse.eq(may_begin & self.pulse.valid & (self.quiet | updating)),
-                    flow.may_drive.eq(may_begin & ~self.pulse.valid & self.quiet),
-                ]
-                with m.If(flow.pulse):
-                    m.d.sync += self.mode.eq(Mode.UPDATE)
+                m.d.comb += self.free.eq(1)
+                with m.If(may_begin & self.pulse.valid & (self.quiet | updating)):
+                    m.d.sync += [self.mode.eq(Mode.UPDATE), flow.may_pulse.eq(1)]
                     m.next = "columns"
-                    with m.If(flow.last):
+                with m.Elif(may_begin & ~self.pulse.valid & self.drive.valid & self.quiet):
+                    side = self.drive.payload.side
+                    m.d.sync += [self.mode.eq(Mux(side, Mode.BACKWARD, Mode.FORWARD)), flow.may_drive.eq(1)]
+                    m.next = "columns"
+                    with m.If(side):
                         m.next = "rows"
-                with m.Elif(flow.drive):
-                    m.d.sync += self.mode.eq(Mux(self.drive.payload.side, Mode.BACKWARD, Mode.FORWARD))
-                    with m.If(self.drive.payload.side):
-                        m.next = "rows"
-                        with m.If(flow.last):
-                            m.next = "scan"
-                    with m.Else():
-                        m.next = "columns"
-                        with m.If(flow.last):
-                            m.next = "finish"
             with m.State("columns"):
-                m.d.comb += [flow.may_pulse.eq(updating), flow.may_drive.eq(~updating)]
                 with m.If(flow.last):
-                    m.next = "finish"
-                    with m.If(updating):
-                        m.next = "rows"
+                    m.next = "rows"
+                    with m.If(~updating):
+                        m.d.sync += flow.may_drive.eq(0)
+                        m.next = "finish"
             with m.State("rows"):
-                m.d.comb += [flow.may_pulse.eq(updating), flow.may_drive.eq(~updating)]
                 with m.If(flow.last):
+                    m.d.sync += [flow.may_pulse.eq(0), flow.may_drive.eq(0)]
                     m.next = "scan"
                     with m.If(updating):
                         m.next = "finish"
