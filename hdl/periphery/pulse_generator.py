@@ -32,7 +32,7 @@ from emulator.fixed import WORD_BITS
 from hdl.block import Block, Parameters
 from hdl.memory import exclusive_memory
 from hdl.periphery.lfsr import LfsrParameters, next_state
-from hdl.periphery.serial_pulse_generator import BEAT_CYCLES, SerialPulseGenerator
+from hdl.serial.pulse_generator import BEAT_CYCLES, SerialPulseGenerator
 from hdl.shapes import Segments, beat, index_for, record, stream_of, width_for
 
 #: With so few beats in a cycle a state is read in the cycle in which it is written.

@@ -26,8 +26,8 @@ from hdl.block import Block, Parameters
 from hdl.fixed import rounded
 from hdl.memory import exclusive_memory
 from hdl.periphery.divider import Divider, DividerParameters
-from hdl.periphery.serial_softmax import POWER_CYCLES, QUOTIENT_CYCLES, WORD, SerialSoftmax
 from hdl.pipeline import delayed
+from hdl.serial.softmax import POWER_CYCLES, QUOTIENT_CYCLES, WORD, SerialSoftmax
 from hdl.shapes import beat, index_for, stream_of, width_for
 
 #: Memory, distance, its limit, tables, their registers, product, rounding.
