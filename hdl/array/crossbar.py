@@ -81,8 +81,7 @@ class Crossbar(Block[CrossbarParameters]):
         blocks = settings.row_blocks
         block = columns + sum_delay(self.parameters)
         late = settings.column_beats - 1 if blocks > 1 else 0
-        rows = max(2, settings.row_beats) + settings.row_beats
-        return rows + blocks * block + 4 * (blocks - 1) + LATENCY + 5 + late
+        return 2 * settings.row_beats + blocks * block + 4 * (blocks - 1) + LATENCY + 5 + late
 
     def update_cycles(self, settings: CrossbarSettings, firing_columns: int, firing_blocks: int) -> int:
         """At most, between the last beat of ``pulse`` and its report; a block that fires may take a cycle less."""
@@ -204,7 +203,7 @@ class Crossbar(Block[CrossbarParameters]):
             m.d.comb += [
                 read.addr.eq(read_address),
                 write.addr.eq(write_address),
-                write.data.eq(Mux(access.write, request.data[: p.weight_bits].as_signed(), lane.moved)),
+                write.data.eq(Mux(access.accessing, request.data[: p.weight_bits].as_signed(), lane.moved)),
                 write.en.eq(
                     Mux(
                         access.write,
@@ -378,6 +377,7 @@ class Crossbar(Block[CrossbarParameters]):
                 noise.read.eq(access.read | taking | (reading & converter.read)),
                 noise.draw.eq(draw | (reading & converter.draw)),
                 noise.state.eq(request.data),
+                noise.accessing.eq(access.accessing),
             ]
             chosen = Signal.like(noise.store, name=f"{space.name.lower()}_stored")
             m.d.sync += chosen.eq((request.space == space) << request.lane[: width_for(p.lanes - 1)])

@@ -30,6 +30,8 @@ product is formed), ``late_device`` in cycle 5; ``moved`` and ``fires`` are ther
 
 from __future__ import annotations
 
+from functools import partial
+
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -71,6 +73,11 @@ def device_word(words: Value, draw: int) -> Value:
     return words[draw * WORD_BITS : (draw + 1) * WORD_BITS]
 
 
+#: A register of a lane. None is reset: the sequencer's are, and without them nothing of a lane counts. A net to all of
+#: them would take a good part of the routing.
+register = partial(Signal, reset_less=True)
+
+
 class Draw(wiring.Component):
     """``mean + rs(xi(mix(word)) * gain, 10)``, a word per cycle. ``gain`` is expected 3 cycles after the word, ``mean`` 4; the
     result is there after 5."""
@@ -81,15 +88,15 @@ class Draw(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        first, mixed = Signal(WORD_BITS), Signal(WORD_BITS)
-        xi = Signal(GAUSSIAN_SHAPE)
-        product = Signal(signed(GAUSSIAN_SHAPE.width + len(self.gain)))
+        first, mixed, xi = register(WORD_BITS), register(WORD_BITS), register(GAUSSIAN_SHAPE)
+        product, result = register(signed(GAUSSIAN_SHAPE.width + len(self.gain))), register(self.result)
+        m.d.comb += self.o.eq(result)
         m.d.sync += [
             first.eq(mix_rounds(m, self.word, FIRST_ROUNDS)),
             mixed.eq(mix_rounds(m, first, MIX_ROUNDS - FIRST_ROUNDS)),
             xi.eq(gaussian(m, mixed)),
             product.eq(xi * self.gain),
-            self.o.eq(round_shift(product, DRAW_FRACTION_BITS, Cat(self.mean, Const(0, 1)))),
+            result.eq(round_shift(product, DRAW_FRACTION_BITS, Cat(self.mean, Const(0, 1)))),
         ]
         return m
 
@@ -133,7 +140,7 @@ class DeviceLane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self.parameters
-        row, row_device = Signal(self.line), Signal(DEVICE_BITS)
+        row, row_device = register(self.line), register(DEVICE_BITS)
         with m.If(self.clear):
             m.d.sync += row.value.eq(0)
         with m.Elif(self.load):
@@ -155,10 +162,10 @@ class DeviceLane(wiring.Component):
         2 k + 1 and 2 k + 2 after it; else in the two cycles after those."""
         chain: list[Signal] = []
         for number in range(registers):
-            register = Signal(value.shape(), name=f"{name}_{number}")
+            held = register(value.shape(), name=f"{name}_{number}")
             with m.If(enable):
-                m.d.sync += register.eq(chain[-1] if chain else value)
-            chain.append(register)
+                m.d.sync += held.eq(chain[-1] if chain else value)
+            chain.append(held)
         return chain
 
     def _draws(
@@ -192,7 +199,7 @@ class DeviceLane(wiring.Component):
             a.mean.eq(Mux(self.even, cycle_mean, given.bound_mean)),
             b.mean.eq(Mux(self.even, given.step_mean, 0)),
         ]
-        gain_a, gain_b = Signal.like(a.gain), Signal.like(b.gain)
+        gain_a, gain_b = register(a.gain.shape()), register(b.gain.shape())
         # Without a coincidence the device does not move, whatever the gain.
         gains = Array(given.cycle_gain[max(c, 1)] for c in range(p.desired_bl + 1))
         m.d.sync += [
@@ -215,10 +222,12 @@ class DeviceLane(wiring.Component):
     ) -> None:
         """The shared multiplier, its operands and the accumulator behind it."""
         p = self.parameters
-        multiplicand, multiplier = Signal(self._multiplicand), Signal(self._multiplier)
-        m.d.sync += self.product.eq(multiplicand * multiplier)
+        multiplicand, multiplier = register(self._multiplicand), register(self._multiplier)
+        product = register(self.product.shape())
+        m.d.comb += self.product.eq(product)
+        m.d.sync += product.eq(multiplicand * multiplier)
 
-        directed = Signal(width_for(p.largest_directed_step))
+        directed = register(width_for(p.largest_directed_step))
         # A negative sum becomes 0, so only the halves of positive ones matter: they are rounded up.
         exact = round_half_up(self.product, RATIO_FRACTION_BITS, Cat(steps[1], Const(0, 1)))
         m.d.sync += directed.eq(Mux(exact < 0, 0, exact))
@@ -231,7 +240,7 @@ class DeviceLane(wiring.Component):
             code = Mux(self.forward, self.column.value, row.value)
             m.d.sync += [multiplicand.eq(self.weight), multiplier.eq(code[: p.code_bits].as_signed())]
 
-        total = Signal(sum_shape(p), reset_less=True)
+        total = register(sum_shape(p))
         m.d.comb += self.total.eq(total)
         with m.If(self.restart):
             m.d.sync += total.eq(0)
@@ -244,13 +253,14 @@ class DeviceLane(wiring.Component):
         p = self.parameters
         shift = CYCLE_FRACTION_BITS + STEP_EXTRA_BITS
         largest = (p.largest_directed_step * p.largest_factor >> shift) + 1
-        change = Signal(signed_for(largest))
-        moved = Signal(signed_for(p.weight_limit + largest))
+        change, moved = register(signed_for(largest)), register(signed_for(p.weight_limit + largest))
+        kept, bounded = register(self.weight.shape()), register(self.weight.shape())
         room = sum_or_difference(Cat(bound, Const(0, 1)).as_signed(), moved, rising)
         limit = Cat(bound, Const(0, 1)).as_signed()
+        m.d.comb += [self.kept.eq(kept), self.moved.eq(bounded)]
         m.d.sync += [
             change.eq(round_shift(self.product, shift)),
-            self.kept.eq(self.weight),
-            moved.eq(sum_or_difference(self.kept, change, ~up)),
-            self.moved.eq(Mux(room < 0, Mux(rising, limit, -limit), moved)),
+            kept.eq(self.weight),
+            moved.eq(sum_or_difference(kept, change, ~up)),
+            bounded.eq(Mux(room < 0, Mux(rising, limit, -limit), moved)),
         ]

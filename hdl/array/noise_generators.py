@@ -1,7 +1,7 @@
 """The noise generators of one side: their states in a memory by beat, and the words drawn from them.
 
 ``read`` fetches the beat at ``address``; from the next cycle on, until the next read, ``words`` are what its generators
-draw, and ``draw`` makes them advance. ``states`` are those fetched; ``store`` writes ``state`` to a lane of ``address``.
+draw, and ``draw`` makes them advance. ``states`` are those fetched; ``store``, while ``accessing``, writes ``state`` to a lane of ``address``.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class NoiseGenerators(wiring.Component):
                 "draw": In(1),
                 "words": Out(data.ArrayLayout(WORD_BITS, lanes)),
                 "states": Out(data.ArrayLayout(width, lanes)),
+                "accessing": In(1),
                 "store": In(lanes),
                 "state": In(width),
             }
@@ -45,8 +46,8 @@ class NoiseGenerators(wiring.Component):
             m.d.comb += [
                 read.addr.eq(self.address),
                 read.en.eq(self.read),
-                write.addr.eq(Mux(self.store[lane], self.address, fetched)),
-                write.data.eq(Mux(self.store[lane], self.state, following)),
+                write.addr.eq(Mux(self.accessing, self.address, fetched)),
+                write.data.eq(Mux(self.accessing, self.state, following)),
                 write.en.eq(self.store[lane] | self.draw),
                 self.states[lane].eq(read.data),
                 self.words[lane].eq(following[:WORD_BITS]),
