@@ -112,6 +112,7 @@ def test_every_option_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     more = ("--resume", "--quiet", "--checkpoint-every", "7")
     assert main(["train", *TINY, *arguments.split(), *settings, *more]) == 143
     seen.pop("echo")
+    assert callable(seen.pop("build"))
     assert seen == {
         "data": "mnist", "height": 6, "width": 6, "classes": 10, "data_dir": Path("d"), "train_limit": 5,
         "test_limit": 6, "machine": "reference", "seed": 9, "rate": 0.5, "replication": 2, "epochs": 3,
@@ -129,6 +130,7 @@ def test_the_defaults_are_those_of_the_documentation(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(loop, "run_training", fake_run)
     monkeypatch.setattr("emulator.training.datasets.load_dataset", lambda name, **options: name)
     assert main(["train"]) == 0
+    assert callable(seen.pop("build"))
     assert seen == {
         "config": "lenet-bl1-um", "machine": "fast", "epochs": 30, "out": Path("runs/lenet-bl1-um-fast-digits"),
         "resume": False, "quiet": False, "checkpoint_every": 10_000,
@@ -247,7 +249,7 @@ def test_compare_says_bit_exact_and_how_much(capsys: pytest.CaptureFixture[str])
 def test_compare_names_the_difference(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
-    def fake(config: Any, names: list[str], images: Any, labels: Any) -> str:
+    def fake(config: Any, names: list[str], images: Any, labels: Any, *, build: Any) -> str:
         seen.update(names=names, images=len(images), seed=config.seed)
         return "first difference: there"
 
