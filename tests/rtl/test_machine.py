@@ -83,7 +83,7 @@ def test_compact_hardware_refuses_settings_that_it_has_not_built_in() -> None:
     with pytest.raises(
         MachineError, match=r"layers\.K1: accepted: the settings that this compact hardware has built in"
     ):
-        RtlMachine(load("tiny", [*COMPACT, "array.device.dw_min=0.0005"]), parameters=parameters)
+        RtlMachine(load("tiny", [*COMPACT, "array.forward.bound_management=5"]), parameters=parameters)
 
 
 def test_state_is_loaded_and_gone_on_with(config, digits) -> None:
