@@ -52,13 +52,14 @@ module \\gate
   end
 end
 """
-#: `fold` turns suppositions into state: a claim counts as long as they have all held.
+#: `fold` turns suppositions into state: a claim counts as long as they have all held. With one formula for all latches (-m)
+#: the search is steady; with a formula per latch a single register more could cost it minutes.
 SEARCH = """\
 backup
 read_aiger design.aig
 fold
 write_aiger circuit.aig
-pdr -d -I invariant.pla
+pdr -d -m -I invariant.pla
 write_cex run.txt
 restore
 """

@@ -32,8 +32,6 @@ class Case:
     contract: Contract = field(default_factory=Contract)
     #: The proof that nothing is lost takes longer than CI should wait; the fault and the rest do not.
     slow: bool = False
-    #: So does the proof that words stay.
-    words_slow: bool = False
     #: The legal words differ from others in constants of an array, without which no proof is found in minutes.
     constants: bool = False
 
@@ -114,7 +112,6 @@ CASES = [
             vectors={"i": 2, "o": 2},
         ),
         slow=True,
-        words_slow=True,
     ),
     Case(
         "square_root",
@@ -228,10 +225,7 @@ def test_nothing_lost_nothing_made_up_all_comes_out(case: Case) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(case, id=label(case), marks=[pytest.mark.slow] if case.words_slow or case.constants else [])
-        for case in CASES
-    ],
+    [pytest.param(case, id=label(case), marks=[pytest.mark.slow] if case.constants else []) for case in CASES],
 )
 def test_words_stay(case: Case) -> None:
     """With any words at the inputs, legal or not; but with the constants of an array where the case says so."""
