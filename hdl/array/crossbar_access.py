@@ -85,7 +85,7 @@ class CrossbarAccess(wiring.Component):
         with m.If(self.answer.ready):
             m.d.sync += self.answer.valid.eq(0)
         fetched = Signal(range(REGISTERS))
-        with m.FSM():
+        with m.FSM() as serving:
             with m.State("idle"):
                 m.d.comb += self.access.ready.eq(self.allowed & ~self.answer.valid)
                 with m.If(self.access.valid & self.access.ready):
@@ -105,5 +105,5 @@ class CrossbarAccess(wiring.Component):
                     m.d.sync += [self.answer.valid.eq(1), self.answer.payload.data.eq(self.chosen)]
                     m.d.sync += self.accessing.eq(0)
                     m.next = "idle"
-        m.d.comb += self.busy.eq(self.accessing | self.answer.valid)
+        m.d.comb += self.busy.eq(~serving.ongoing("idle") | self.answer.valid)
         return m

@@ -7,23 +7,24 @@ has, get 0 (emulator/periphery/pooling.py, unpool). A beat per cycle.
 from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.network.descriptor import DescriptorWidths, window_geometry
 from hdl.network.memory_ports import reading
 from hdl.network.windows import Windows
 from hdl.periphery.pooling import PLACE
-from hdl.pipeline import delayed
-from hdl.shapes import beat, stream_of
+from hdl.pipeline import delayed, relay
+from hdl.shapes import beat, record, stream_of
 
 
 class ErrorSource(wiring.Component):
     """``start`` begins the vectors of all positions of ``layer``, which stays until the last beat is taken. ``memory``
-    holds the mantissas of the volume from address 0 on, ``places`` the places of the maxima where the volume lies."""
+    holds the mantissas of the volume from address 0 on, ``places`` the places of the maxima where the volume lies.
+    ``relayed``: the way of ``o.ready`` ends at the memories."""
 
-    def __init__(self, widths: DescriptorWidths, error_bits: int) -> None:
-        self.lanes = widths.lanes
+    def __init__(self, widths: DescriptorWidths, error_bits: int, *, relayed: bool = False) -> None:
+        self.lanes, self.relayed = widths.lanes, relayed
         payload = beat(signed(error_bits), widths.lanes)
         super().__init__(
             {
@@ -38,25 +39,36 @@ class ErrorSource(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         sending, advance, step = Signal(), Signal(), Signal()
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), step.eq(sending & advance)]
         windows = Windows(m, window_geometry(self.layer), step, self.start)
+        counted = stream.Signature(
+            record(address=len(self.memory.address), place=PLACE, inside=1, position_ends=1)
+        ).create()
+        for name in ("address", "place", "inside", "position_ends"):
+            m.d.comb += counted.payload[name].eq(getattr(windows, name))
+        fetched = relay(m, counted, "counted") if self.relayed else counted
+        m.d.comb += [
+            counted.valid.eq(sending),
+            step.eq(sending & counted.ready),
+            advance.eq(~self.o.valid | self.o.ready),
+            fetched.ready.eq(advance),
+        ]
         with m.If(self.start):
             m.d.sync += sending.eq(1)
         with m.Elif(step & windows.ends):
             m.d.sync += sending.eq(0)
 
         full = Const((1 << self.lanes) - 1, self.lanes)
-        mask = Mux(windows.position_ends, self.layer.row_mask, full)
-        inside = delayed(m, advance, windows.inside, 1, "inside")[-1]
-        place = delayed(m, advance, windows.place, 1, "place")[-1]
+        mask = Mux(fetched.payload.position_ends, self.layer.row_mask, full)
+        inside = delayed(m, advance, fetched.payload.inside, 1, "inside")[-1]
+        place = delayed(m, advance, fetched.payload.place, 1, "place")[-1]
         result = self.o.payload
         m.d.comb += [
-            self.memory.address.eq(windows.address),
-            self.places.address.eq(self.layer.output_base + windows.address),
+            self.memory.address.eq(fetched.payload.address),
+            self.places.address.eq(self.layer.output_base + fetched.payload.address),
             self.memory.enable.eq(advance),
             self.places.enable.eq(advance),
-            self.o.valid.eq(delayed(m, advance, sending, 2, "valid")[-1]),
-            result.last.eq(delayed(m, advance, windows.position_ends, 2, "last")[-1]),
+            self.o.valid.eq(delayed(m, advance, fetched.valid, 2, "valid")[-1]),
+            result.last.eq(delayed(m, advance, fetched.payload.position_ends, 2, "last")[-1]),
             result.mask.eq(delayed(m, advance, mask, 2, "mask")[-1]),
         ]
         with m.If(advance):

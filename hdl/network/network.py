@@ -131,8 +131,7 @@ class Network(Block[NetworkParameters]):
         self._pass(m, "drive", tile.drive, crossbar.drive)
         self._pass(m, "sense", crossbar.sense, tile.sense)
         # A report that waits decides late whether the last pulse is offered, and the crossbar late what to take.
-        pulse = tile.pulse if self.parameters.compact else registered(m, tile.pulse, "registered_pulse")
-        self._pass(m, "pulse", pulse, crossbar.pulse)
+        self._pass(m, "pulse", tile.pulse, crossbar.pulse, register=True)
         m.d.comb += [
             tile.settings.payload.eq(going.layer.tile),
             crossbar.settings.payload.eq(going.layer.crossbar),
@@ -149,10 +148,12 @@ class Network(Block[NetworkParameters]):
         with m.If(crossbar.report.valid):
             m.d.sync += going.updates.eq(going.updates + 1)
 
-    def _pass(self, m: Module, name: str, source: Any, target: Any) -> None:
-        """A stream of the tile, and its probe if there is one. Ways of ``ready`` on either side do not add up, unless registers
-        are to be saved."""
+    def _pass(self, m: Module, name: str, source: Any, target: Any, *, register: bool = False) -> None:
+        """A stream of the tile, and its probe if there is one. Ways of ``ready`` on either side do not add up, nor those of
+        words with a ``register``, unless registers are to be saved."""
         relayed = source if self.parameters.compact else relay(m, source, name)
+        if register and not self.parameters.compact:
+            relayed = registered(m, relayed, f"registered_{name}")
         probe = [wiring.flipped(getattr(self, f"probe_{name}"))] if self.parameters.probes else []
         fork(m, relayed, [target, *probe], 1)
         for output in (target, *probe):

@@ -95,8 +95,10 @@ def parts_of(p: NetworkParameters, identity: int, tile: Tile, crossbar: Crossbar
         tile=tile,
         crossbar=crossbar,
         image_loader=ImageLoader(widths.address, activations, p.tile.activation_fraction),
-        patch_source=PatchSource(widths, p.tile.activation_bits, 1 << p.tile.activation_fraction),
-        error_source=ErrorSource(widths, p.tile.error_bits),
+        patch_source=PatchSource(
+            widths, p.tile.activation_bits, 1 << p.tile.activation_fraction, relayed=not p.compact
+        ),
+        error_source=ErrorSource(widths, p.tile.error_bits, relayed=not p.compact),
         forward_sink=ForwardSink(widths, p.activations, p.line_beats, line_in_block=p.compact),
         backward_sink=BackwardSink(widths, p.sum_magnitude_bits + 1, p.sum_magnitude_bits + 1, compact=p.compact),
         error_stage=error_stage,

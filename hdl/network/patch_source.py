@@ -7,22 +7,23 @@ position, whose patch is the whole volume. A beat per cycle.
 from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal, signed
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.network.descriptor import DescriptorWidths, patch_geometry
 from hdl.network.memory_ports import reading
 from hdl.patches import Patches
-from hdl.pipeline import delayed
-from hdl.shapes import beat, stream_of
+from hdl.pipeline import delayed, relay
+from hdl.shapes import beat, record, stream_of
 
 
 class PatchSource(wiring.Component):
     """``start`` begins the vectors of all positions of ``layer``, which stays until the last beat is taken.
-    ``one``: the value of the bias line. First beat three cycles after ``start``."""
+    ``one``: the value of the bias line. First beat three cycles after ``start``. ``relayed``: the way of ``o.ready`` ends
+    at the memory, where it would go on to the counters of the next address."""
 
-    def __init__(self, widths: DescriptorWidths, activation_bits: int, one: int) -> None:
-        self.one, self.lanes = one, widths.lanes
+    def __init__(self, widths: DescriptorWidths, activation_bits: int, one: int, *, relayed: bool = False) -> None:
+        self.one, self.lanes, self.relayed = one, widths.lanes, relayed
         payload = beat(signed(activation_bits), widths.lanes)
         super().__init__(
             {
@@ -36,23 +37,33 @@ class PatchSource(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         sending, advance, step = Signal(), Signal(), Signal()
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), step.eq(sending & advance)]
         geometry = patch_geometry(self.layer)
         patches = Patches(m, geometry, step, address_bits=len(self.memory.address), load=self.start)
+        place = record(address=len(self.memory.address), is_bias=1, pixel_ends=1, vector_ends=1)
+        counted = stream.Signature(place).create()
+        for name in ("address", "is_bias", "pixel_ends", "vector_ends"):
+            m.d.comb += counted.payload[name].eq(getattr(patches, name))
+        fetched = relay(m, counted, "counted") if self.relayed else counted
+        m.d.comb += [
+            counted.valid.eq(sending),
+            step.eq(sending & counted.ready),
+            advance.eq(~self.o.valid | self.o.ready),
+            fetched.ready.eq(advance),
+        ]
         with m.If(self.start):
             m.d.sync += sending.eq(1)
         with m.Elif(step & patches.ends):
             m.d.sync += sending.eq(0)
 
         full = Const((1 << self.lanes) - 1, self.lanes)
-        mask = Mux(patches.is_bias, 1, Mux(patches.pixel_ends, self.layer.pixel_mask, full))
-        is_bias = delayed(m, advance, patches.is_bias, 1, "is_bias")[-1]
+        mask = Mux(fetched.payload.is_bias, 1, Mux(fetched.payload.pixel_ends, self.layer.pixel_mask, full))
+        is_bias = delayed(m, advance, fetched.payload.is_bias, 1, "is_bias")[-1]
         result = self.o.payload
         m.d.comb += [
-            self.memory.address.eq(patches.address),
+            self.memory.address.eq(fetched.payload.address),
             self.memory.enable.eq(advance),
-            self.o.valid.eq(delayed(m, advance, sending, 2, "valid")[-1]),
-            result.last.eq(delayed(m, advance, patches.vector_ends, 2, "last")[-1]),
+            self.o.valid.eq(delayed(m, advance, fetched.valid, 2, "valid")[-1]),
+            result.last.eq(delayed(m, advance, fetched.payload.vector_ends, 2, "last")[-1]),
             result.mask.eq(delayed(m, advance, mask, 2, "mask")[-1]),
         ]
         with m.If(advance):
