@@ -150,7 +150,7 @@ def report(
     else:
         write_atomically(page, replace_between_marks(page.read_text("utf-8"), device_name, text).encode())
     for row in rows:
-        if row.result.fmax < device.target:
+        if row.result.fmax is not None and row.result.fmax < device.target:
             click.echo(
                 f"{row.cells()[0]}, {row.cells()[1]} lanes: below {device.target:g} MHz: {row.result.path}", err=True
             )

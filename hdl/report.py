@@ -29,6 +29,9 @@ from hdl.tools import NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, ToolError, run_tool, t
 
 BUILD_FOLDER = Path(__file__).parents[1] / "build" / "report"
 HARNESS = "report_harness"
+#: In nextpnr's names of the clocks: a clock input tied to a constant; and ends of paths that are no registers of the clock.
+CONSTANT_CLOCK = "$PACKER_"
+ELSEWHERE = ("<async>", CONSTANT_CLOCK)
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Result:
     registers: int
     multipliers: int
     memories: int
-    fmax: float  # MHz
+    fmax: float | None  # MHz; None where nextpnr leaves paths out
     path: str  # the slowest one, from register to register
 
 
@@ -174,7 +177,10 @@ def read_result(name: str, device: Device, cells: str, timing: str) -> Result:
         return sum(number for cell, number in counts.items() if cell.startswith(tuple(beginnings)))
 
     report = json.loads(timing)
-    clocks = [clock["achieved"] for clock in report["fmax"].values()]
+    paths = report["critical_paths"]
+    # A multiplier of iCE40 without registers is a register of a constant clock to nextpnr: the way through it is not timed.
+    partial = any(CONSTANT_CLOCK in path["from"] + path["to"] for path in paths)
+    clocks = [clock["achieved"] for name, clock in report["fmax"].items() if CONSTANT_CLOCK not in name]
     if len(clocks) != 1:
         raise ToolError(f"{name}: {len(clocks)} clocks with a path from register to register; accepted: one")
     return Result(
@@ -182,15 +188,14 @@ def read_result(name: str, device: Device, cells: str, timing: str) -> Result:
         registers=count(device.registers),
         multipliers=count(device.multipliers),
         memories=count(device.memories),
-        fmax=clocks[0],
-        path=_slowest(report["critical_paths"]),
+        fmax=None if partial else clocks[0],
+        path=_slowest(paths),
     )
 
 
 def _slowest(paths: Sequence[Mapping[str, Any]]) -> str:
     """The path between registers in words."""
-    asynchronous = "<async>"
-    path = next(path["path"] for path in paths if asynchronous not in (path["from"], path["to"]))
+    path = next(path["path"] for path in paths if not any(end in path["from"] + path["to"] for end in ELSEWHERE))
     routing = sum(step["delay"] for step in path if step["type"] == "routing")
     total = sum(step["delay"] for step in path)
     ends = [_register(cell) for cell in (path[0]["from"]["cell"], path[-1]["to"]["cell"])]
@@ -217,16 +222,16 @@ class Row:
         lanes = getattr(parameters, "devices", getattr(parameters, "lanes", None))
         return [
             self.name,
-            NO_LANES if lanes is None else str(lanes),
+            NO_VALUE if lanes is None else str(lanes),
             *map(str, (self.result.luts, self.result.registers, self.result.multipliers, self.result.memories)),
-            f"{self.result.fmax:.0f}",
+            NO_VALUE if self.result.fmax is None else f"{self.result.fmax:.0f}",
             str(self.block.latency),
             str(self.block.cycles_per_beat),
         ]
 
 
 HEADINGS = ("block", "lanes", "LUT", "FF", "DSP", "BRAM", "Fmax (MHz)", "latency", "cycles per beat")
-NO_LANES = "-"
+NO_VALUE = "-"
 
 
 def table(rows: Sequence[Row], markdown: bool) -> str:

@@ -52,6 +52,8 @@ FAULTS: list[Fault] = [
         ("lost high bits do not saturate", "beyond = beyond | lost", "beyond = beyond"),
         ("the sign is swapped", "with_sign(negative, word", "with_sign(~negative, word"),
         ("the lowest shift is off by one", "return (shift - low)[", "return (shift - low + 1)["),
+        ("serial: a place too many", "offered.eq(busy & (left == 0)) if", "offered.eq(busy & (left == 1)) if"),
+        ("serial: rounded away from zero", "(half ^ negative)", "(half | negative)"),
     ),
     *_in(
         "noise_management",
@@ -123,6 +125,22 @@ FAULTS: list[Fault] = [
         ("far classes are not 0", "Mux(inside_late, rounded", "Mux(1, rounded"),
     ),
     *_in(
+        "softmax",
+        ("the maximum starts from the vector before", "(work.number == 0) | (given.elements[0] > work.largest)", "given.elements[0] > work.largest"),
+        ("the label counts among the others", "with m.If(work.number != work.label):", "with m.If(1):"),
+        ("equal does not fit", "fits = work.high >= work.total", "fits = work.high > work.total"),
+        ("the exponential is cut, not rounded", "rounded(Cat(work.low, work.high)[WORD - 2 :])[:WORD]", "Cat(work.low, work.high)[WORD - 1 :][:WORD]"),
+        folder="hdl/serial",
+    ),
+    *_in(
+        "pulse_generator",
+        ("generators stand still", "write.data.eq(Mux(accessing, written, drawn))", "write.data.eq(Mux(accessing, written, state))"),
+        ("the word before is compared", "fires = drawn[WORD_BITS", "fires = state[WORD_BITS"),
+        ("slots of the train before stay", "between.eq(given.end), train.eq(0)]", "between.eq(given.end)]"),
+        ("the state of all zeros is taken", "Cat(request.state[0] | ~request.state.any(), request.state[1:])", "request.state"),
+        folder="hdl/serial",
+    ),
+    *_in(
         "tile",
         ("halvings are not taken back", "restore.i.payload.shift.eq(-delivery.halvings)", "restore.i.payload.shift.eq(0)"),
         ("halvings of the read before stay", "            going.halvings.eq(0),\n", ""),
@@ -147,6 +165,15 @@ FAULTS: list[Fault] = [
         ("device words of the first array", "settings.column_base * p.lanes + column", "column"),
         ("the converter runs ahead of the sums", "converter.summed.eq(complete)", "converter.summed.eq(converter.beats)"),
         folder="hdl/array",
+    ),
+    *_in(
+        "crossbar",
+        ("the last beat is that of the other side", "sense.last.eq(self.outer_ends)", "sense.last.eq(self.inner_ends)"),
+        ("lines draw without cycle noise", "self.memories.draw.eq(self.settings.cycle_noise)", "self.memories.draw.eq(1)"),
+        ("coincidences of a device count once", "coincidences + ones(self.both)", "coincidences + self.both.any()"),
+        ("weights are read by rows backward", "at.weight.eq(at.weight + Mux(self.backward, self.settings.column_beats, 1))", "at.weight.eq(at.weight + 1)"),
+        ("devices move the other way", "lane.up.eq(self.row.negative == memories.line.negative)", "lane.up.eq(self.row.negative != memories.line.negative)"),
+        folder="hdl/serial",
     ),
     *_in(
         "device",

@@ -28,6 +28,8 @@ PAGE = Path("docs/mutations.md")
 #: What a run of tests needs: copied, as a fault goes into it or its imports must find the copy; and only read.
 COPIED = ("hdl", "sim", "tests")
 LINKED = ("emulator", "pyproject.toml")
+#: Folders of hdl whose blocks have serial variants.
+SERIAL_BESIDE = ("periphery", "array")
 PROCESSES = 2
 
 
@@ -96,9 +98,10 @@ def caught(source: Path, fault: Fault | None, tests: str) -> str | None:
 
 
 def tests_of(fault: Fault) -> str:
-    """The block's own tests."""
-    path = Path(fault.file)
-    return str(Path("tests") / path.parent / f"test_{path.name}")
+    """The block's own tests, which hold its serial variant too."""
+    path = Path("tests") / fault.file
+    folders = [path.parent.with_name(name) for name in SERIAL_BESIDE] if path.parent.name == "serial" else [path.parent]
+    return next(str(tests) for tests in (folder / f"test_{path.name}" for folder in folders) if (ROOT / tests).exists())
 
 
 def run(faults: list[Fault], quiet: bool = False) -> list[Verdict]:

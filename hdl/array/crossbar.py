@@ -34,9 +34,9 @@ from hdl.array.device import BOUND_DELAY, MOVE_LATENCY, WEIGHT_DELAY, DeviceLane
 from hdl.array.intake import BANKS, Intake, column_bits, column_number, drive_payload, entry_layout, pulse_payload
 from hdl.array.noise_generators import NoiseGenerators
 from hdl.array.sequencer import COLUMN_DELAY, PRODUCT_DELAY, Sequencer, sum_delay
-from hdl.array.serial_crossbar import SerialCrossbar, update_cycles
 from hdl.block import Block
 from hdl.memory import exclusive_memory
+from hdl.serial.crossbar import SerialCrossbar, update_cycles
 from hdl.shapes import record, stream_of, width_for
 
 #: Cycles from the address of a list entry to that of its weight in reads, and to those of its device words.
@@ -94,7 +94,7 @@ class Crossbar(Block[CrossbarParameters]):
         m = Module()
         p = self.parameters
         if p.serial:
-            m.submodules.serial = serial = SerialCrossbar(p)
+            m.submodules.serial = serial = SerialCrossbar(p, dict(self.signature.members))
             for name, member in self.signature.members.items():
                 outer, inner = wiring.flipped(getattr(self, name)), getattr(serial, name)
                 wiring.connect(m, *((outer, inner) if member.flow is In else (inner, outer)))

@@ -11,7 +11,8 @@ import pytest
 from emulator.errors import CrosspointError
 from hdl.export import describe
 from hdl.periphery.max_search import MaxSearch, MaxSearchParameters
-from hdl.report import DEVICES, HARNESS, Result, harness, measure, read_result, replace_between_marks, table
+from hdl.periphery.softmax import Softmax, SoftmaxParameters
+from hdl.report import DEVICES, HARNESS, Result, Row, harness, measure, read_result, replace_between_marks, table
 from hdl.tools import ToolError, reason, run_tool
 
 SMALLEST = MaxSearchParameters(lanes=1, magnitude_bits=1)
@@ -75,6 +76,16 @@ def test_anything_but_one_clock_is_refused(clocks: tuple[str, ...]) -> None:
     timing = {**TIMING, "fmax": {clock: {"achieved": 1.0} for clock in clocks}}
     with pytest.raises(ToolError, match=f"block: {len(clocks)} clocks"):
         read_result("block", DEVICES["ecp5-85k"], json.dumps(ECP5_CELLS), json.dumps(timing))
+
+
+def test_no_fmax_where_ways_through_multipliers_are_not_timed() -> None:
+    constant = "posedge $PACKER_GND_NET_$glb_clk"
+    through = {"from": constant, "to": "posedge $glbnet$clk", "path": TIMING["critical_paths"][1]["path"]}
+    paths = [{**through, "to": constant}, through, *TIMING["critical_paths"]]
+    timing = {"fmax": {**TIMING["fmax"], "$PACKER_GND_NET_$glb_clk": {"achieved": 256.1}}, "critical_paths": paths}
+    result = read_result("block", DEVICES["ice40-up5k"], json.dumps(ICE40_CELLS), json.dumps(timing))
+    assert result == Result(20, 6, 4, 5, None, PATH)
+    assert Row("softmax", Softmax(SoftmaxParameters()), result).cells()[6] == "-"
 
 
 def test_the_harness_reaches_every_bit_once() -> None:
