@@ -40,17 +40,10 @@ def commands() -> None:
 
 def config_of_board(command: Command) -> Command:
     """``--board``, and ``--config``, ``--set`` and ``--seed`` of what it holds."""
-    options = (
-        click.option("--board", "board_name", type=click.Choice(list(TARGETS)), default=DEFAULT_BOARD, show_default=True),
-        click.option("--config", "config_source", metavar="NAME|FILE.toml",
-                     help="Preset, or a config file.  [default: the board's]"),
-        click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE",
-                     help="Any field of the config. Repeatable."),
-        click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Instead of the config's."),
-    )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    choice = click.option(
+        "--board", "board_name", type=click.Choice(list(TARGETS)), default=DEFAULT_BOARD, show_default=True
+    )
+    return choice(config_options_with(None, "the board's")(command))
 
 
 @commands.command("list")

@@ -17,15 +17,16 @@ from emulator.machine import MACHINES, Connection, builder
 
 DEFAULT_CONFIG = "lenet-bl1-um"
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., Any] | click.Command)
 
 
-def config_options_with(default: str) -> Callable[[Command], Command]:
-    """``--config``, ``--set`` and ``--seed``, with a preset that stands for no ``--config``."""
+def config_options_with(default: str | None, shown: str | bool = True) -> Callable[[Command], Command]:
+    """``--config``, ``--set`` and ``--seed``, with a preset that stands for no ``--config``; None: the command knows which,
+    and ``shown`` says it."""
 
     def decorate(command: Command) -> Command:
         options = (
-            click.option("--config", "config_source", default=default, show_default=True, metavar="NAME|FILE.toml",
+            click.option("--config", "config_source", default=default, show_default=shown, metavar="NAME|FILE.toml",
                          help="Preset, or a config file."),
             click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE",
                          help="Any field of the config, such as layers.K1.array.replication=4. Repeatable."),

@@ -6,50 +6,19 @@ No word is wider than the bus, so there is no register *high*. Cycles, images an
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
 
 from hdl.network.compact_counters import FIRST_OF_HOST
-from hdl.network.host import BUS_BITS, LANE_BITS, SPACE_BIT, Register, Space
-from hdl.network.memory_ports import reading, writing
-from hdl.shapes import record, stream_of
+from hdl.network.host import BUS_BITS, LANE_BITS, SPACE_BIT, HostPorts, Register, Space
 
 
 class CompactHost(wiring.Component):
     """As Host; ``pixel_bits``: of the number of the last pixel."""
 
-    def __init__(
-        self,
-        identity: int,
-        *,
-        descriptor_bits: int,
-        counter_bits: int,
-        pixel_bits: int,
-        tile_access: data.StructLayout,
-        crossbar_access: data.StructLayout,
-        crossbar_answer: data.StructLayout,
-        generator_bits: int,
-    ) -> None:
+    def __init__(self, identity: int, ports: HostPorts, *, pixel_bits: int) -> None:
         self.identity = identity
-        super().__init__(
-            {
-                "bus": In(stream_of(record(write=1, address=32, data=BUS_BITS))),
-                "reply": Out(stream_of(record(data=BUS_BITS))),
-                "allowed": In(1),
-                "busy": Out(1),
-                "last_layer": Out(8),
-                "last_pixel": Out(pixel_bits),
-                "descriptors_read": Out(reading(descriptor_bits, unsigned(BUS_BITS))),
-                "descriptors_write": Out(writing(descriptor_bits, unsigned(BUS_BITS))),
-                "counters_read": Out(reading(counter_bits, unsigned(BUS_BITS))),
-                "counters_write": Out(writing(counter_bits, unsigned(BUS_BITS))),
-                "tile_access": Out(stream_of(tile_access)),
-                "tile_answer": In(stream_of(record(state=generator_bits))),
-                "crossbar_access": Out(stream_of(crossbar_access)),
-                "crossbar_answer": In(stream_of(crossbar_answer)),
-            }
-        )
+        super().__init__(ports.members(pixel_bits))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

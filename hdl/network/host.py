@@ -16,6 +16,8 @@ have their upper bits in the register *high*: written before they are, and to be
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
@@ -55,43 +57,45 @@ def lane_offset(word: int, lane: int) -> int:
     return word << LANE_BITS | lane
 
 
+@dataclass(frozen=True)
+class HostPorts:
+    """What a host leads to: numbers of bits of the addresses of descriptors and counters and of a generator's state, and the
+    payloads of the tile's and the crossbar's ``access`` and of the crossbar's ``answer``."""
+
+    descriptor_bits: int
+    counter_bits: int
+    generator_bits: int
+    tile_access: data.StructLayout
+    crossbar_access: data.StructLayout
+    crossbar_answer: data.StructLayout
+
+    def members(self, pixel_bits: int) -> dict[str, wiring.Member]:
+        """``pixel_bits``: of the number of the last pixel."""
+        return {
+            "bus": In(stream_of(record(write=1, address=32, data=BUS_BITS))),
+            "reply": Out(stream_of(record(data=BUS_BITS))),
+            "allowed": In(1),
+            "busy": Out(1),
+            "last_layer": Out(8),
+            "last_pixel": Out(pixel_bits),
+            "descriptors_read": Out(reading(self.descriptor_bits, unsigned(BUS_BITS))),
+            "descriptors_write": Out(writing(self.descriptor_bits, unsigned(BUS_BITS))),
+            "counters_read": Out(reading(self.counter_bits, unsigned(BUS_BITS))),
+            "counters_write": Out(writing(self.counter_bits, unsigned(BUS_BITS))),
+            "tile_access": Out(stream_of(self.tile_access)),
+            "tile_answer": In(stream_of(record(state=self.generator_bits))),
+            "crossbar_access": Out(stream_of(self.crossbar_access)),
+            "crossbar_answer": In(stream_of(self.crossbar_answer)),
+        }
+
+
 class Host(wiring.Component):
     """``busy``: an access is under way. ``cycle``, ``image``, ``error``: to be counted in this cycle. Both ``access``
     ports take the payloads of the tile and of the crossbar."""
 
-    def __init__(
-        self,
-        identity: int,
-        *,
-        descriptor_bits: int,
-        counter_bits: int,
-        tile_access: data.StructLayout,
-        crossbar_access: data.StructLayout,
-        crossbar_answer: data.StructLayout,
-        generator_bits: int,
-    ) -> None:
+    def __init__(self, identity: int, ports: HostPorts) -> None:
         self.identity = identity
-        super().__init__(
-            {
-                "bus": In(stream_of(record(write=1, address=32, data=BUS_BITS))),
-                "reply": Out(stream_of(record(data=BUS_BITS))),
-                "allowed": In(1),
-                "busy": Out(1),
-                "last_layer": Out(8),
-                "last_pixel": Out(32),
-                "cycle": In(1),
-                "image": In(1),
-                "error": In(1),
-                "descriptors_read": Out(reading(descriptor_bits, unsigned(BUS_BITS))),
-                "descriptors_write": Out(writing(descriptor_bits, unsigned(BUS_BITS))),
-                "counters_read": Out(reading(counter_bits, unsigned(BUS_BITS))),
-                "counters_write": Out(writing(counter_bits, unsigned(BUS_BITS))),
-                "tile_access": Out(stream_of(tile_access)),
-                "tile_answer": In(stream_of(record(state=generator_bits))),
-                "crossbar_access": Out(stream_of(crossbar_access)),
-                "crossbar_answer": In(stream_of(crossbar_answer)),
-            }
-        )
+        super().__init__({**ports.members(pixel_bits=32), "cycle": In(1), "image": In(1), "error": In(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -15,7 +15,7 @@ from hdl.network.counters import LAYER_WORDS, Counters
 from hdl.network.error_source import ErrorSource
 from hdl.network.error_stage import ErrorStage
 from hdl.network.forward_sink import ForwardSink
-from hdl.network.host import Host
+from hdl.network.host import Host, HostPorts
 from hdl.network.image_loader import ImageLoader
 from hdl.network.judge import Judge
 from hdl.network.network_parameters import NetworkParameters
@@ -71,24 +71,24 @@ def parts_of(p: NetworkParameters, identity: int, tile: Tile, crossbar: Crossbar
     """The parts of a network; where it is compact, those that take turns."""
     widths = p.widths
     activations = data.ArrayLayout(signed(p.tile.activation_bits), p.lanes)
-    ports = {
-        "descriptor_bits": width_for(p.layers * descriptor_parts - 1),
-        "counter_bits": width_for(p.layers * LAYER_WORDS - 1),
-        "tile_access": tile.access.payload.shape(),
-        "crossbar_access": crossbar.access.payload.shape(),
-        "crossbar_answer": crossbar.answer.payload.shape(),
-        "generator_bits": p.tile.generator_width,
-    }
+    ports = HostPorts(
+        descriptor_bits=width_for(p.layers * descriptor_parts - 1),
+        counter_bits=width_for(p.layers * LAYER_WORDS - 1),
+        generator_bits=p.tile.generator_width,
+        tile_access=tile.access.payload.shape(),
+        crossbar_access=crossbar.access.payload.shape(),
+        crossbar_answer=crossbar.answer.payload.shape(),
+    )
     largest = _largest_count(tile, crossbar)
     host: Host | CompactHost
     counters: Counters | CompactCounters
     error_stage: ErrorStage | SerialErrorStage
     if p.compact:
-        host = CompactHost(identity, pixel_bits=widths.address, **ports)
+        host = CompactHost(identity, ports, pixel_bits=widths.address)
         counters = CompactCounters(p.layers, largest.bit_length(), p.phase_bits, p.layers * descriptor_parts)
         error_stage = SerialErrorStage(widths, p.slopes, p.sum_magnitude_bits)
     else:
-        host = Host(identity, **ports)
+        host = Host(identity, ports)
         counters = Counters(p.layers, largest.bit_length())
         error_stage = ErrorStage(widths, p.slopes, p.sum_magnitude_bits)
     return Parts(
