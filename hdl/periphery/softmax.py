@@ -28,7 +28,7 @@ from hdl.memory import exclusive_memory
 from hdl.periphery.divider import Divider, DividerParameters
 from hdl.pipeline import delayed
 from hdl.serial.softmax import POWER_CYCLES, QUOTIENT_CYCLES, WORD, SerialSoftmax
-from hdl.shapes import beat, index_for, stream_of, width_for
+from hdl.shapes import beat, stream_of, width_for
 
 #: Memory, distance, its limit, tables, their registers, product, rounding.
 POWER_STAGES = 7
@@ -86,6 +86,23 @@ class _Work:
     write_logit: WritePort
     write_power: WritePort
     power: ReadPort
+
+
+class _Turn:
+    """Which lane's turn it is: 0 .. ``lanes - 1``. A lane alone needs no register, and Verilog knows none without bits."""
+
+    def __init__(self, lanes: int, name: str) -> None:
+        self._alone = lanes == 1
+        self.number = Const(0, 1) if self._alone else Signal(range(lanes), name=name)
+        self.is_last = self.number == lanes - 1
+
+    def restart(self, m: Module) -> None:
+        if not self._alone:
+            m.d.sync += self.number.eq(0)
+
+    def pass_on(self, m: Module) -> None:
+        if not self._alone:
+            m.d.sync += self.number.eq(self.number + 1)
 
 
 class Softmax(Block[SoftmaxParameters]):
@@ -160,7 +177,7 @@ class Softmax(Block[SoftmaxParameters]):
         """A beat, then its lanes one by one into the memory; their maximum."""
         p = self.parameters
         elements = Signal(self.i.payload.elements.shape())
-        mask, ends, lane = Signal(p.lanes), Signal(), Signal(index_for(p.lanes))
+        mask, ends, lane = Signal(p.lanes), Signal(), _Turn(p.lanes, "lane")
         width = p.magnitude_bits + 1
         m.d.comb += [work.write_logit.addr.eq(work.number), work.write_logit.data.eq(elements[0])]
         with m.State("beat"):
@@ -171,21 +188,18 @@ class Softmax(Block[SoftmaxParameters]):
                     mask.eq(self.i.payload.mask),
                     ends.eq(self.i.payload.last),
                     work.label.eq(self.i.payload.label),
-                    lane.eq(0),
                 ]
+                lane.restart(m)
                 m.next = "lanes"
         with m.State("lanes"):
             m.d.comb += work.write_logit.en.eq(mask[0])
-            m.d.sync += [
-                elements.as_value().eq(elements.as_value()[width:]),
-                mask.eq(mask[1:]),
-                lane.eq(lane + 1),
-            ]
+            m.d.sync += [elements.as_value().eq(elements.as_value()[width:]), mask.eq(mask[1:])]
+            lane.pass_on(m)
             with m.If(mask[0]):
                 m.d.sync += work.number.eq(work.number + 1)
                 with m.If((work.number == 0) | (elements[0] > work.largest)):
                     m.d.sync += work.largest.eq(elements[0])
-            with m.If(lane == p.lanes - 1):
+            with m.If(lane.is_last):
                 m.next = "beat"
                 with m.If(ends):
                     m.d.sync += [work.number.eq(0), work.total.eq(0), work.others.eq(0)]
@@ -241,12 +255,12 @@ class Softmax(Block[SoftmaxParameters]):
     def _give(self, m: Module, work: _Work) -> None:
         """Beats of errors, filled lane by lane: a probability read in one cycle is put into its lane in the next."""
         p, result = self.parameters, self.o.payload
-        place, gathered, full, ends = Signal(index_for(p.lanes)), Signal(), Signal(), Signal()
+        place, gathered, full, ends = _Turn(p.lanes, "place"), Signal(), Signal(), Signal()
         previous = Signal.like(work.number)
         m.d.sync += previous.eq(work.number)
         m.d.comb += [
             ends.eq(previous == p.classes - 1),
-            full.eq(gathered & ((place == p.lanes - 1) | ends)),
+            full.eq(gathered & (place.is_last | ends)),
         ]
         with m.State("gather"):
             with m.If(full):
@@ -256,12 +270,13 @@ class Softmax(Block[SoftmaxParameters]):
                 m.d.sync += [gathered.eq(1), work.number.eq(work.number + 1)]
             with m.If(gathered):
                 m.d.sync += [
-                    result.elements[place].eq(Mux(previous == work.label, work.others, -work.power.data)),
-                    result.mask.bit_select(place, 1).eq(1),
-                    place.eq(place + 1),
+                    result.elements[place.number].eq(Mux(previous == work.label, work.others, -work.power.data)),
+                    result.mask.bit_select(place.number, 1).eq(1),
                 ]
+                place.pass_on(m)
         with m.State("offer"), m.If(self.o.ready):
-            m.d.sync += [self.o.valid.eq(0), place.eq(0), result.mask.eq(0)]
+            m.d.sync += [self.o.valid.eq(0), result.mask.eq(0)]
+            place.restart(m)
             m.next = "gather"
             with m.If(result.last):
                 m.d.sync += work.number.eq(0)
