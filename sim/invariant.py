@@ -155,7 +155,7 @@ def read_invariant(path: Path, latches: int) -> list[dict[int, bool]]:
 def confirm(circuit: Circuit, excluded: list[dict[int, bool]]) -> None:
     """Raises RuntimeError unless the states that are not excluded contain the first one, are never left, and have no
     output at 1."""
-    solver = z3.Solver()
+    solver = z3.SolverFor("QF_FD")  # propositional: its search for satisfying values, without theories
     variables = [z3.BoolVal(False)]
     variables += [z3.Bool(f"v{number}") for number in range(1, circuit.inputs + len(circuit.latches) + 1)]
 

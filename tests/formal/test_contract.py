@@ -20,6 +20,8 @@ from sim.mutation import Fault, faulty_module
 
 VECTORS = Contract({"o": Flow({"i": per_vector})})
 ADVANCE = "with m.If(advance):\n"
+#: Proofs that take minutes.
+LONG = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ def label(case: Case) -> str:
 
 
 def parameters(cases: list[Case]) -> list[ParameterSet]:
-    return [pytest.param(case, id=label(case), marks=[pytest.mark.slow] if case.slow else []) for case in cases]
+    return [pytest.param(case, id=label(case), marks=LONG if case.slow else []) for case in cases]
 
 
 def test_every_block_has_a_case() -> None:
@@ -225,7 +227,7 @@ def test_nothing_lost_nothing_made_up_all_comes_out(case: Case) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, id=label(case), marks=[pytest.mark.slow] if case.constants else []) for case in CASES],
+    [pytest.param(case, id=label(case), marks=LONG if case.constants else []) for case in CASES],
 )
 def test_words_stay(case: Case) -> None:
     """With any words at the inputs, legal or not; but with the constants of an array where the case says so."""

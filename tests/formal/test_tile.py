@@ -65,8 +65,8 @@ EXACT = SMALL | {
     "parameters",
     (
         pytest.param(SMALL, id="small", marks=pytest.mark.timeout(900)),
-        pytest.param(REPLICATED, id="replicated", marks=pytest.mark.slow),
-        pytest.param(EXACT, id="exact", marks=pytest.mark.slow),
+        pytest.param(REPLICATED, id="replicated", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+        pytest.param(EXACT, id="exact", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
     ),
 )
 def test_words_stay(parameters: dict[str, Any]) -> None:
