@@ -1,10 +1,10 @@
 """What a block costs and how fast it is: synthesised, placed and routed, one block at a time.
 
 The block stands in a harness that takes its I/O out of the way: one shift register, filled from a pin, drives all inputs
-(``rst`` too), and one register per output bit takes the outputs, folded into a chain that ends at a pin. So any number of
-port bits fits three pins, nothing is optimised away, and every path of the block begins and ends in a register: Fmax
-holds for the block between registered neighbours. The block keeps its boundary during synthesis, so LUTs, registers,
-multipliers and memories are counted by Yosys within it; the harness is dissolved into it only for place and route.
+(``rst`` too), and one register per output bit takes the outputs and is kept, though nothing reads it. So any number of
+port bits fits two pins, nothing is optimised away, and every path of the block begins and ends in a register: Fmax
+holds for the block between registered neighbours. The block is synthesised alone, and its LUTs, registers, multipliers
+and memories counted; then the harness, which has no gates, is laid around it for place and route.
 
 Results are kept under build/report by a digest of everything they depend on. Work goes on in a folder of its own, which
 takes its place when it is complete, so reports may run side by side.
@@ -24,7 +24,8 @@ from typing import Any
 
 from emulator.errors import CrosspointError
 from hdl.block import Block
-from hdl.export import describe, to_rtlil
+from hdl.blocks import NETWORK
+from hdl.export import describe, to_rtlil, to_verilog
 from hdl.tools import NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, ToolError, run_tool, tool_version
 
 BUILD_FOLDER = Path(__file__).parents[1] / "build" / "report"
@@ -41,6 +42,7 @@ class Device:
     title: str
     target: float  # MHz that every block shall reach; place and route aims at it
     synthesis: str
+    register_map: str  # Yosys' file that makes the device's registers of plain ones
     place_and_route: str
     options: tuple[str, ...]
     luts: Mapping[str, int]  # of every cell that takes LUTs, how many
@@ -54,6 +56,7 @@ DEVICES: dict[str, Device] = {
         title="ECP5-85k, speed grade 6",
         target=80.0,
         synthesis="synth_ecp5",
+        register_map="+/lattice/cells_map_trellis.v",
         place_and_route=NEXTPNR_ECP5,
         # With the default router: on the blocks router2 loses a third of Fmax and more.
         options=("--85k", "--speed", "6", "--package", "CABGA381", "--lpf-allow-unconstrained"),
@@ -67,6 +70,7 @@ DEVICES: dict[str, Device] = {
         title="iCE40 UP5K",
         target=24.0,  # half of its internal oscillator's
         synthesis="synth_ice40 -dsp -device u",
+        register_map="+/ice40/ff_map.v",
         place_and_route=NEXTPNR_ICE40,
         options=("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
         luts={"SB_LUT4": 1},  # a carry lies beside the LUT of its sum
@@ -90,7 +94,7 @@ class Result:
 
 
 def harness(name: str, description: Mapping[str, Any]) -> str:
-    """The Verilog around block ``name``: see the module. Output bits are folded in front of their chain's register."""
+    """The Verilog around block ``name``: see the module."""
     inputs, outputs = [("rst", 1)], []
     for port, member in description["streams"].items():
         toward, back = (inputs, outputs) if member["direction"] == "in" else (outputs, inputs)
@@ -106,36 +110,35 @@ def harness(name: str, description: Mapping[str, Any]) -> str:
         widths[bus] = low
     given, offered = widths["given"], widths["offered"]
     return f"""\
-module {HARNESS}(input clk, input serial_in, output serial_out);
+module {HARNESS}(input clk, input serial_in);
   reg [{given - 1}:0] given;
   wire [{offered - 1}:0] offered;
-  reg [{offered - 1}:0] taken;
+  (* keep *) reg [{offered - 1}:0] taken;
   {name} block({", ".join(connections)});
   always @(posedge clk) begin
     given <= {{given, serial_in}};
-    taken <= {{taken, serial_in}} ^ offered;
+    taken <= offered;
   end
-  assign serial_out = taken[{offered - 1}];
 endmodule
 """
 
 
 def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER) -> Result:
     """Synthesise, place and route a block. Raises ToolError."""
-    # Not through Verilog, where every word of a memory is a statement: that takes Yosys ten times as long.
-    source = to_rtlil(name, block)
+    # A block as it is exported. Not a network: in Verilog every word of its memories is a statement, which takes Yosys ten
+    # times as long. Not all as RTLIL: Yosys fails an assertion of its own with some blocks that it maps when they come from Verilog.
+    file, source = ("block.il", to_rtlil(name, block)) if name == NETWORK else ("block.v", to_verilog(name, block))
     around = harness(name, describe(name, block))
     script = "; ".join(
         (
-            "read_rtlil block.il",
+            f"{'read_rtlil' if name == NETWORK else 'read_verilog'} {file}",
+            f"{device.synthesis} -top {name}",
+            "tee -q -o cells.json stat -json",
             "read_verilog harness.v",
             f"hierarchy -check -top {HARNESS}",
-            "proc",
-            f"flatten {name}",
-            f"setattr -mod -set keep_hierarchy 1 {name}",
-            f"{device.synthesis} -top {HARNESS}",
-            "tee -q -o cells.json stat -json",
-            f"setattr -mod -unset keep_hierarchy {name}",
+            f"proc {HARNESS}",
+            f"simplemap {HARNESS}",
+            f"techmap -map {device.register_map} {HARNESS}",
             "flatten",
             "opt_clean -purge",
             "write_json netlist.json",
@@ -149,7 +152,7 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
     if not finished.exists():
         builds.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=builds))
-        (folder / "block.il").write_text(source, encoding="utf-8")
+        (folder / file).write_text(source, encoding="utf-8")
         (folder / "harness.v").write_text(around, encoding="utf-8")
         run_tool(YOSYS, ["-q", "-p", script], folder)
         run_tool(device.place_and_route, routing, folder)

@@ -28,14 +28,19 @@ def run_tool(tool: str, arguments: Sequence[str], folder: Path) -> str:
     """Run a tool in ``folder``, with its output in TOOL.log there; returns the output. Raises ToolError."""
     executable = Path(sys.executable).parent / tool
     log = folder / f"{tool}.log"
+    # What Yosys prints after it has called ABC is lost; the log that it writes itself has all.
+    own_log = ["-l", log.name] if tool == YOSYS else []
+    printed = folder / f"{tool}.out" if own_log else log
     try:
-        with open(log, "w", encoding="utf-8") as file:
+        with open(printed, "w", encoding="utf-8") as file:
             finished = subprocess.run(
-                [str(executable), *arguments], cwd=folder, stdout=file, stderr=subprocess.STDOUT, check=False
+                [str(executable), *own_log, *arguments], cwd=folder, stdout=file, stderr=subprocess.STDOUT, check=False
             )
     except FileNotFoundError as error:
         raise ToolError(f"{executable}: not found; accepted: an environment made by `make setup`") from error
-    output = log.read_text(encoding="utf-8", errors="replace")
+    output = "\n".join(
+        file.read_text(encoding="utf-8", errors="replace") for file in dict.fromkeys((log, printed)) if file.exists()
+    )
     if finished.returncode:
         raise ToolError(f"{tool}: {reason(output)}; log: {log}")
     return output
