@@ -67,10 +67,10 @@ def test_lanes(lanes: int, stall: float) -> None:
 def test_a_beat_at_a_time(fewest: int, slots: int, width: int, stall: float) -> None:
     block = PulseGenerator(
         PulseGeneratorParameters(
-            lanes=1, beats=5, fewest_beats=fewest, desired_bl=slots, generator_width=width, sideband_bits=2, serial=True
+            lanes=1, beats=9, fewest_beats=fewest, desired_bl=slots, generator_width=width, sideband_bits=2, serial=True
         )
     )
-    work = transactions_of(block, np.random.default_rng(slots), 8)
+    work = transactions_of(block, np.random.default_rng(slots), 40)
     outcome = run(block, work, stall=stall)
     assert len(outcome.words["answer"]) == block.parameters.beats
     if not stall:
