@@ -126,12 +126,16 @@ endmodule
 def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER) -> Result:
     """Synthesise, place and route a block. Raises ToolError."""
     # A block as it is exported. Not a network: in Verilog every word of its memories is a statement, which takes Yosys ten
-    # times as long. Not all as RTLIL: Yosys fails an assertion of its own with some blocks that it maps when they come from Verilog.
-    file, source = ("block.il", to_rtlil(name, block)) if name == NETWORK else ("block.v", to_verilog(name, block))
+    # times as long. Not all as RTLIL: Yosys fails an assertion of its own with some blocks that it maps from Verilog. And
+    # in RTLIL a memory gives the old word always, until its registers are found anew, with regard to hdl/memory.py.
+    if name == NETWORK:
+        file, source, reading = "block.il", to_rtlil(name, block), ("read_rtlil block.il", "proc", "memory_nordff")
+    else:
+        file, source, reading = "block.v", to_verilog(name, block), ("read_verilog block.v",)
     around = harness(name, describe(name, block))
     script = "; ".join(
         (
-            f"{'read_rtlil' if name == NETWORK else 'read_verilog'} {file}",
+            *reading,
             f"{device.synthesis} -top {name}",
             "tee -q -o cells.json stat -json",
             "read_verilog harness.v",

@@ -66,7 +66,7 @@ restore
 """
 #: Ways to search, one after the other: with one formula for all latches or with one for each, and for how many seconds.
 #: Neither is the faster one everywhere, by factors of hundreds.
-WAYS = ("-m -T 120", "-T 600", "-m")
+WAYS = ("-m -T 300", "-T 600", "-m")
 PROVED, FAILED = "snl_UNSAT", "snl_SAT"
 #: Cycles of a run that smtbmc finds again within seconds.
 SHORT = 24
