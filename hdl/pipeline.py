@@ -52,6 +52,16 @@ def fork(m: Module, i: wiring.PureInterface, outputs: list[wiring.PureInterface]
             m.d.sync += had.eq(~done & (had | o.ready))
 
 
+def counted(m: Module, words: dict[str, Value], sending: Value, step: Value, *, relayed: bool) -> wiring.PureInterface:
+    """What counters say, by names, as a stream that is offered while ``sending``; ``step``: they may go on. ``relayed``: the
+    way of ``ready`` ends before the counters."""
+    shape = data.StructLayout({name: word.shape() for name, word in words.items()})
+    stream_of_words = stream.Signature(shape).create(path=("counted",))
+    m.d.comb += [stream_of_words.payload[name].eq(word) for name, word in words.items()]
+    m.d.comb += [stream_of_words.valid.eq(sending), step.eq(sending & stream_of_words.ready)]
+    return relay(m, stream_of_words, "counted") if relayed else stream_of_words
+
+
 def relay(m: Module, i: wiring.PureInterface, name: str) -> wiring.PureInterface:
     """Stream ``i`` in the same cycle, but with an ``i.ready`` that comes from a register: a word that is not taken at once
     waits here, and the one behind it until that is taken. So long ways of ``ready`` end here."""

@@ -58,7 +58,7 @@ DEVICES: dict[str, Device] = {
         synthesis="synth_ecp5",
         register_map="+/lattice/cells_map_trellis.v",
         place_and_route=NEXTPNR_ECP5,
-        # With the default router: on the blocks router2 loses a third of Fmax and more.
+        # With the default router: router2 costs some blocks a third of Fmax.
         options=("--85k", "--speed", "6", "--package", "CABGA381", "--lpf-allow-unconstrained"),
         # A carry cell takes the two LUTs of a slice; a distributed memory takes three slices.
         luts={"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},

@@ -65,7 +65,7 @@ write_status status.txt
 restore
 """
 #: Ways to search, one after the other: with one formula for all latches or with one for each, and for how many seconds.
-#: Neither is the faster one everywhere, by factors of hundreds.
+#: Neither is the faster one everywhere: what takes one of them seconds can take the other minutes.
 WAYS = ("-m -T 300", "-T 600", "-m")
 PROVED, FAILED = "snl_UNSAT", "snl_SAT"
 #: Cycles of a run that smtbmc finds again within seconds.

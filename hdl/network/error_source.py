@@ -7,15 +7,15 @@ has, get 0 (emulator/periphery/pooling.py, unpool). A beat per cycle.
 from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.network.descriptor import DescriptorWidths, window_geometry
 from hdl.network.memory_ports import reading
 from hdl.network.windows import Windows
 from hdl.periphery.pooling import PLACE
-from hdl.pipeline import delayed, relay
-from hdl.shapes import beat, record, stream_of
+from hdl.pipeline import counted, delayed
+from hdl.shapes import beat, stream_of
 
 
 class ErrorSource(wiring.Component):
@@ -40,18 +40,9 @@ class ErrorSource(wiring.Component):
         m = Module()
         sending, advance, step = Signal(), Signal(), Signal()
         windows = Windows(m, window_geometry(self.layer), step, self.start)
-        counted = stream.Signature(
-            record(address=len(self.memory.address), place=PLACE, inside=1, position_ends=1)
-        ).create()
-        for name in ("address", "place", "inside", "position_ends"):
-            m.d.comb += counted.payload[name].eq(getattr(windows, name))
-        fetched = relay(m, counted, "counted") if self.relayed else counted
-        m.d.comb += [
-            counted.valid.eq(sending),
-            step.eq(sending & counted.ready),
-            advance.eq(~self.o.valid | self.o.ready),
-            fetched.ready.eq(advance),
-        ]
+        words = {name: getattr(windows, name) for name in ("address", "place", "inside", "position_ends")}
+        fetched = counted(m, words, sending, step, relayed=self.relayed)
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), fetched.ready.eq(advance)]
         with m.If(self.start):
             m.d.sync += sending.eq(1)
         with m.Elif(step & windows.ends):

@@ -7,14 +7,14 @@ position, whose patch is the whole volume. A beat per cycle.
 from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal, signed
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.network.descriptor import DescriptorWidths, patch_geometry
 from hdl.network.memory_ports import reading
 from hdl.patches import Patches
-from hdl.pipeline import delayed, relay
-from hdl.shapes import beat, record, stream_of
+from hdl.pipeline import counted, delayed
+from hdl.shapes import beat, stream_of
 
 
 class PatchSource(wiring.Component):
@@ -39,17 +39,9 @@ class PatchSource(wiring.Component):
         sending, advance, step = Signal(), Signal(), Signal()
         geometry = patch_geometry(self.layer)
         patches = Patches(m, geometry, step, address_bits=len(self.memory.address), load=self.start)
-        place = record(address=len(self.memory.address), is_bias=1, pixel_ends=1, vector_ends=1)
-        counted = stream.Signature(place).create()
-        for name in ("address", "is_bias", "pixel_ends", "vector_ends"):
-            m.d.comb += counted.payload[name].eq(getattr(patches, name))
-        fetched = relay(m, counted, "counted") if self.relayed else counted
-        m.d.comb += [
-            counted.valid.eq(sending),
-            step.eq(sending & counted.ready),
-            advance.eq(~self.o.valid | self.o.ready),
-            fetched.ready.eq(advance),
-        ]
+        words = {name: getattr(patches, name) for name in ("address", "is_bias", "pixel_ends", "vector_ends")}
+        fetched = counted(m, words, sending, step, relayed=self.relayed)
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), fetched.ready.eq(advance)]
         with m.If(self.start):
             m.d.sync += sending.eq(1)
         with m.Elif(step & patches.ends):
