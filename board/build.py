@@ -27,6 +27,7 @@ from board.targets import Target
 from emulator.config import Config
 from emulator.errors import CrosspointError
 from hdl.block import warnings_as_errors
+from hdl.memory import AFTER_RTLIL
 from hdl.network.network import Network
 from hdl.network.network_parameters import NetworkParameters
 from hdl.tools import NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, run_tool, tool_version
@@ -202,7 +203,12 @@ def _make(target: Target, top: BoardTop, description: dict[str, Any], done: Path
     platform = target.platform()
     with warnings_as_errors():
         plan = platform.build(
-            BoardDesign(top, target), NAME, do_build=False, nextpnr_opts=" ".join(ROUTING), **target.options
+            BoardDesign(top, target),
+            NAME,
+            do_build=False,
+            script_after_read=AFTER_RTLIL,
+            nextpnr_opts=" ".join(ROUTING),
+            **target.options,
         )
     done.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="building-", dir=done.parent))

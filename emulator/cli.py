@@ -230,7 +230,8 @@ def show(config_source: str, assignments: tuple[str, ...], seed: int | None) -> 
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="FOLDER")
 def vectors(block: str, count: int, seed: int, out: Path) -> None:
     """Stimulus and expected response of a BLOCK, as .npz and $readmemh files."""
-    from emulator.vectors import BLOCKS, write_vectors
+    from emulator.vector_cases import BLOCKS
+    from emulator.vectors import write_vectors
 
     if block not in BLOCKS:
         raise click.UsageError(f"block {block!r}: unknown; accepted: {', '.join(BLOCKS)}")

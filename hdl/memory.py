@@ -13,8 +13,11 @@ from typing import Any
 from amaranth.hdl import ShapeLike
 from amaranth.lib.memory import Memory
 
-#: The attribute of Verilog's memories that says so to Yosys.
+#: The attribute of memories that says so to Yosys.
 EXCLUSIVE = "no_rw_check"
+#: Yosys' commands after it has read RTLIL, in which a memory of Amaranth gives the old word whatever its attributes are:
+#: its registers are taken off, to be found anew with regard to them.
+AFTER_RTLIL = "proc; memory_nordff"
 
 
 def exclusive_memory(shape: ShapeLike, depth: int, init: Iterable[Any] = ()) -> Memory:

@@ -26,6 +26,7 @@ from emulator.errors import CrosspointError
 from hdl.block import Block
 from hdl.blocks import NETWORK
 from hdl.export import describe, to_rtlil, to_verilog
+from hdl.memory import AFTER_RTLIL
 from hdl.tools import NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, ToolError, run_tool, tool_version
 
 BUILD_FOLDER = Path(__file__).parents[1] / "build" / "report"
@@ -126,10 +127,9 @@ endmodule
 def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER) -> Result:
     """Synthesise, place and route a block. Raises ToolError."""
     # A block as it is exported. Not a network: in Verilog every word of its memories is a statement, which takes Yosys ten
-    # times as long. Not all as RTLIL: Yosys fails an assertion of its own with some blocks that it maps from Verilog. And
-    # in RTLIL a memory gives the old word always, until its registers are found anew, with regard to hdl/memory.py.
+    # times as long. Not all as RTLIL: Yosys fails an assertion of its own with some blocks that it maps from Verilog.
     if name == NETWORK:
-        file, source, reading = "block.il", to_rtlil(name, block), ("read_rtlil block.il", "proc", "memory_nordff")
+        file, source, reading = "block.il", to_rtlil(name, block), ("read_rtlil block.il", AFTER_RTLIL)
     else:
         file, source, reading = "block.v", to_verilog(name, block), ("read_verilog block.v",)
     around = harness(name, describe(name, block))

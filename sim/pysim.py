@@ -19,6 +19,8 @@ from sim.transactions.base import Transactions
 CLOCK = 1e-6
 #: Cycles without a transfer on any stream before a run counts as hung, beside what the block states of itself.
 PATIENCE = 400
+#: Cycles at the end in which nothing more may come, likewise.
+TAIL = 32
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class _Bench:
 
     async def linger(self, context: SimulatorContext) -> None:
         """A while longer, in which nothing more may come."""
-        for _ in range(self.patience if self.stall else 4):
+        for _ in range(TAIL + self.block.latency + self.block.cycles_per_beat):
             await context.tick()
 
     @property

@@ -28,7 +28,8 @@ from emulator.periphery.scaler import scale
 from emulator.periphery.softmax import softmax_error
 from emulator.periphery.square_root import square_root
 from emulator.periphery.update_management import probability_words, update_management
-from emulator.vectors import BLOCKS, Port, Vectors, write_vectors
+from emulator.vector_cases import BLOCKS, Port, Vectors
+from emulator.vectors import write_vectors
 
 COUNT = 40
 SEED = 5
@@ -308,7 +309,7 @@ def test_a_word_wider_than_stated_is_never_written(
     values: list[int], signed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = Vectors({}, {"i": Port(np.array(values), 4, signed)}, {})
-    monkeypatch.setitem(vectors._BLOCKS, "scaler", lambda count, generator: wrong)
+    monkeypatch.setattr(vectors, "draw_cases", lambda block, count, seed: wrong)
     with pytest.raises(ValueError, match="do not fit 4 bits"):
         write_vectors("scaler", 2, 1, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -5,12 +5,16 @@
 docs/arithmetic.md section 9. After ``start``, beats 0, 1 .. are converted as soon as they are among the ``summed`` ones:
 ``read`` fetches sums, noise words and masks of beat ``number`` from their memories, where they are in the next cycle and
 stay until the next read. Every line of a beat draws, if ``noise_gain`` > 0. A beat per cycle, latency LATENCY.
+
+Nothing on the way of a beat waits: it is read when there is a place for it in the queue behind, so ``sense.ready`` goes no
+further than a counter of places.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from emulator.fixed import WORD_BITS
@@ -18,11 +22,14 @@ from hdl.array.crossbar_parameters import CrossbarParameters
 from hdl.array.device import sum_shape
 from hdl.array.noise import GAUSSIAN_SHAPE, gaussian
 from hdl.fixed import round_shift
-from hdl.pipeline import delayed, pipeline
+from hdl.pipeline import delayed
 from hdl.shapes import beat, index_for, signed_for, stream_of, width_for
 
-#: Memories, word, Gaussian word, times gain, sum, rounded, saturated.
+#: Memories, word, Gaussian word, times gain, sum, rounded; the queue, saturated on the way into it.
 LATENCY = 7
+#: Of the queue: those on the way, those that wait, and a few whose going is not known yet; a distributed memory of 16.
+PLACES = 16
+ALWAYS = Const(1, 1)
 
 
 def sense_payload(parameters: CrossbarParameters) -> data.StructLayout:
@@ -53,30 +60,38 @@ class Converter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self.parameters
-        beats_in = stream.Signature(1).create()
-        advance, valid = pipeline(m, beats_in, self.sense, LATENCY)
-        last = self.number == self.beats - 1
-        reading = Signal()
+        payload = self.sense.payload.shape()
+        m.submodules.queue = queue = SyncFIFO(width=payload.size, depth=PLACES)
+        places, reading, live = Signal(range(PLACES + 1), init=PLACES), Signal(), Signal(LATENCY - 1)
+        last, taken = self.number == self.beats - 1, self.sense.valid & self.sense.ready
+        m.d.sync += [places.eq(places + taken - self.read), live.eq(Cat(self.read, live))]
         m.d.comb += [
-            beats_in.valid.eq(reading & (self.number < self.summed)),
-            self.read.eq(beats_in.valid & advance),
-            self.draw.eq(valid[0] & advance & self.noise_gain.any()),
+            self.read.eq(reading & (self.number < self.summed) & places.any()),
+            self.draw.eq(live[0] & self.noise_gain.any()),
+            queue.w_en.eq(live[-1]),
+            self.sense.payload.eq(queue.r_data),
+            self.sense.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.sense.ready),
         ]
         with m.If(self.start):
             m.d.sync += [reading.eq(1), self.busy.eq(1), self.number.eq(0)]
         with m.Elif(self.read):
             m.d.sync += [reading.eq(~last), self.number.eq(self.number + 1)]
-        with m.If(self.sense.valid & self.sense.ready & self.sense.payload.last):
+        with m.If(taken & self.sense.payload.last):
             m.d.sync += self.busy.eq(0)
 
-        m.d.comb += self.sense.payload.last.eq(delayed(m, advance, last, LATENCY, "last")[-1])
-        masks = delayed(m, advance, self.mask, LATENCY - 1, "mask")
-        m.d.comb += self.sense.payload.mask.eq(masks[-1])
+        converted = Signal(payload)
+        masks = delayed(m, ALWAYS, self.mask, LATENCY - 2, "mask")
+        m.d.comb += [
+            queue.w_data.eq(converted),
+            converted.last.eq(delayed(m, ALWAYS, last, LATENCY - 1, "last")[-1]),
+            converted.mask.eq(masks[-1]),
+        ]
         for lane in range(p.lanes):
-            self._convert(m, advance, lane, masks[-2][lane])
+            self._convert(m, lane, masks[-1][lane], converted)
         return m
 
-    def _convert(self, m: Module, advance: Signal, lane: int, enabled: Value) -> None:
+    def _convert(self, m: Module, lane: int, enabled: Value, converted: data.View) -> None:
         """A lane, from its word and sum at the memories on."""
         p = self.parameters
         largest = p.largest_sum + p.largest_noise
@@ -85,17 +100,18 @@ class Converter(wiring.Component):
         noise = Signal(signed(GAUSSIAN_SHAPE.width + len(self.noise_gain)), name=f"noise_{lane}")
         noisy = Signal(signed_for(largest), name=f"noisy_{lane}")
         code = Signal(signed_for((largest >> p.adc_shift) + 1), name=f"code_{lane}")
-        total = delayed(m, advance, self.sums[lane], 3, f"sum_{lane}")[-1]
+        total = delayed(m, ALWAYS, self.sums[lane], 3, f"sum_{lane}")[-1]
         above, below = code >= self.limit, code <= -self.limit
         limited = Mux(above, self.limit, Mux(below, -self.limit, code))
         drawn = gaussian(m, word)
-        with m.If(advance):
-            m.d.sync += [
-                word.eq(self.words[lane]),
-                xi.eq(drawn),
-                noise.eq(xi * self.noise_gain),
-                noisy.eq(total + noise),
-                code.eq(round_shift(noisy, p.adc_shift)),
-                self.sense.payload.elements[lane].eq(limited),
-                self.sense.payload.saturated[lane].eq(enabled & (above | below)),
-            ]
+        m.d.comb += [
+            converted.elements[lane].eq(limited),
+            converted.saturated[lane].eq(enabled & (above | below)),
+        ]
+        m.d.sync += [
+            word.eq(self.words[lane]),
+            xi.eq(drawn),
+            noise.eq(xi * self.noise_gain),
+            noisy.eq(total + noise),
+            code.eq(round_shift(noisy, p.adc_shift)),
+        ]

@@ -16,6 +16,7 @@ from board.gateware.top import BoardTop
 from board.identity import digest_of, identity_of, rtl_modules
 from board.targets import TARGETS, Target
 from emulator.config import load
+from hdl.memory import AFTER_RTLIL
 from hdl.network.network_parameters import NetworkParameters
 from hdl.tools import ToolError
 from tests.hdl.axi.stand_in import StandIn
@@ -47,6 +48,9 @@ class Tools:
         (folder / f"{tool}.log").write_text("log")
         if tool == self.fails:
             raise ToolError(f"{tool}: refused")
+        if "yosys" in tool:
+            script = (folder / "top.ys").read_text().splitlines()
+            assert script.index(AFTER_RTLIL) == next(n for n, line in enumerate(script) if "read_rtlil" in line) + 1
         if "nextpnr" in tool:
             assert "--timing-allow-fail" in arguments and arguments[arguments.index("--report") + 1] == module.TIMING
             (folder / module.TIMING).write_text(json.dumps(report(self.achieved, self.target.clock / 1e6)))
