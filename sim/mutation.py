@@ -98,9 +98,9 @@ def caught(source: Path, fault: Fault | None, tests: str) -> str | None:
 
 
 def tests_of(fault: Fault) -> str:
-    """The block's own tests, which hold its serial variant too."""
+    """The block's own tests. Most hold its serial variant too."""
     path = Path("tests") / fault.file
-    folders = [path.parent.with_name(name) for name in SERIAL_BESIDE] if path.parent.name == "serial" else [path.parent]
+    folders = [path.parent, *(path.parent.with_name(name) for name in SERIAL_BESIDE if path.parent.name == "serial")]
     return next(str(tests) for tests in (folder / f"test_{path.name}" for folder in folders) if (ROOT / tests).exists())
 
 

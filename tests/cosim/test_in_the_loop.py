@@ -131,11 +131,13 @@ UNSEEN = {
     "a read begins before the pulses are sent",
     "a report is lost behind another",
 }
+#: Faults that deliver more than was asked for, so that the layer ends up waiting for a report that is gone.
+HANGING = {"a saturated read is delivered"}
 SEEN = [fault for fault in FAULTS if fault.file == TILE and fault.description not in UNSEEN]
 
 
 def test_unseen_faults_are_listed() -> None:
-    assert {fault.description for fault in FAULTS if fault.file == TILE} > UNSEEN
+    assert {fault.description for fault in FAULTS if fault.file == TILE} > UNSEEN | HANGING
 
 
 @pytest.mark.slow
@@ -144,7 +146,8 @@ def test_unseen_faults_are_listed() -> None:
 def test_every_fault_of_the_tile_is_caught(fault: Fault) -> None:
     config = load("tiny", STRAINED)
     images, labels = digits(config, 20)
-    with pytest.raises(SimulationError, match=r"after 20 images: |W2 report: repeats = \d+ of an update"):
+    seen = "W2: hung" if fault.description in HANGING else r"after 20 images: |W2 report: repeats = \d+ of an update"
+    with pytest.raises(SimulationError, match=seen):
         check_against_golden(config, images, labels, train_with(fault, config, "W2", images, labels))
 
 

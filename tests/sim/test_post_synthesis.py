@@ -175,7 +175,7 @@ def test_what_the_model_does_not_have_is_refused() -> None:
 SYNTHESISED: dict[str, tuple[dict[str, Any], set[str]]] = {
     "scaler": ({"lanes": 2}, {"MULT18X18D", "CCU2C", "LUT4", "TRELLIS_FF"}),
     "activation": ({"lanes": 1}, {"DP16KD", "LUT4", "TRELLIS_FF"}),
-    "average": ({"lanes": 2}, {"TRELLIS_DPR16X4", "LUT4", "TRELLIS_FF"}),
+    "average": ({"lanes": 2, "copies": 3, "replications": (3,), "beats": 5}, {"TRELLIS_DPR16X4", "LUT4", "TRELLIS_FF"}),
 }
 TRANSACTIONS = 20
 

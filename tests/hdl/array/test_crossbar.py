@@ -14,38 +14,7 @@ from hdl.array.crossbar_parameters import CrossbarParameters, column_segments, l
 from sim.pysim import Outcome, run
 from sim.transactions.base import Transactions
 from sim.transactions.crossbar import COLUMNS, ROWS, Command, Read, Update, random_commands, session
-
-STALL = 0.3
-#: What the two reads and the update are about, by what it is for.
-SETTINGS: dict[str, list[str]] = {
-    "as it is": [],
-    "often saturated": ["array.forward.bound=0.2", "array.backward.bound=0.2"],
-    "one LSB": ["array.forward.bound=0.001", "array.backward.bound=0.001"],
-    "no read noise": ["array.forward.noise=0", "array.backward.noise=0"],
-    "noise in one direction": ["array.forward.noise=0", "array.backward.noise=3"],
-    "no cycle noise": ["array.device.dw_min_std=0"],
-    "loud devices": [
-        "array.device.dw_min_std=2",
-        "array.device.dw_min_dtod=1",
-        "array.device.up_down_dtod=0.5",
-        "array.device.w_max_dtod=1",
-        "array.device.dw_min=0.1",
-    ],
-    "equal devices": ["array.device.dw_min_dtod=0", "array.device.up_down_dtod=0", "array.device.w_max_dtod=0"],
-    "no bounds": ["array.device.w_max=off", "array.device.w_max_dtod=0", "array.device.dw_min=0.1"],
-    "trains of 10": ["array.update.desired_bl=10"],
-    "trains of 31": ["array.update.desired_bl=31", "generator.width=48"],
-    "narrow words": [
-        "array.converters.dac_fraction_bits=5",
-        "array.converters.adc_fraction_bits=4",
-        "array.weight.bits=8",
-        "array.weight.fraction_bits=7",
-        "array.device.dw_min=0.01",
-        "generator.width=32",
-    ],
-    "replicated": ["array.replication=3"],
-    "replicated, trains of 10": ["array.replication=4", "array.update.desired_bl=10"],
-}
+from tests.hdl.array.crossbar_settings import SETTINGS, STALL
 
 
 def check(
@@ -76,15 +45,6 @@ def test_lanes_and_devices_with_arrays_behind_each_other(lanes: int, devices: in
     commands = random_commands(stages, np.random.default_rng(devices), 16)
     assert {command.array for command in commands} == {0, 1, 2}
     check(stages, commands, lanes, devices, stall=STALL if devices < 8 else 0.0)
-
-
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_one_device_after_the_other(setting: str) -> None:
-    stages = load("tiny", SETTINGS[setting]).stages[1:]
-    commands = random_commands(stages, np.random.default_rng(7), 6)
-    parameters = CrossbarParameters.of_stages(stages, 1, 1, serial=True).model_copy(update={"settings_held": False})
-    done = session(stages, 1, 1, 1, commands, parameters)
-    run(Crossbar(parameters), done.transactions, stall=STALL if setting == "as it is" else 0.0)
 
 
 def test_arrays_that_differ_in_all_settings() -> None:
