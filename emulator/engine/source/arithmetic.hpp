@@ -8,17 +8,23 @@
 #include <cstdlib>
 #include <memory>
 
-#ifdef __AVX512F__
+#ifdef __AVX__
 #include <immintrin.h>
 #endif
 
 namespace crosspoint {
 
-// Eight lanes: one AVX-512 register, or two of AVX2. GCC lowers them to whatever the machine has.
-using U64x8 = std::uint64_t __attribute__((vector_size(64)));
-using I64x8 = std::int64_t __attribute__((vector_size(64)));
-using F64x8 = double __attribute__((vector_size(64)));
+// As many lanes as a register of the machine has: GCC takes wider vectors apart lane by lane, through memory.
+#if defined(__AVX512F__)
 constexpr long LANES = 8;
+#elif defined(__AVX__)
+constexpr long LANES = 4;
+#else
+constexpr long LANES = 2;
+#endif
+using U64Lanes = std::uint64_t __attribute__((vector_size(8 * LANES)));
+using I64Lanes = std::int64_t __attribute__((vector_size(8 * LANES)));
+using F64Lanes = double __attribute__((vector_size(8 * LANES)));
 
 inline long round_up(long value, long multiple) { return (value + multiple - 1) / multiple * multiple; }
 
@@ -61,27 +67,27 @@ inline double round_scaled(double value, int shift) { return round_by(value, 1.0
 // conversion instruction for them.
 constexpr double TWO_52 = 4503599627370496.0;
 constexpr std::uint64_t TWO_52_BITS = 0x4330000000000000;
-inline U64x8 to_integer(F64x8 value) { return (U64x8)(value + TWO_52) & ((1ull << 52) - 1); }
-inline F64x8 to_double(U64x8 value) { return (F64x8)(value | TWO_52_BITS) - TWO_52; }
+inline U64Lanes to_integer(F64Lanes value) { return (U64Lanes)(value + TWO_52) & ((1ull << 52) - 1); }
+inline F64Lanes to_double(U64Lanes value) { return (F64Lanes)(value | TWO_52_BITS) - TWO_52; }
 
 // floor of values in 0 .. 2^51: round to nearest by adding 2^52, then correct.
-inline F64x8 floor_of(F64x8 value) {
-    const F64x8 nearest = (value + TWO_52) - TWO_52;
-    const F64x8 one = F64x8{} + 1.0;
-    return nearest - (F64x8)((I64x8)one & (nearest > value));
+inline F64Lanes floor_of(F64Lanes value) {
+    const F64Lanes nearest = (value + TWO_52) - TWO_52;
+    const F64Lanes one = F64Lanes{} + 1.0;
+    return nearest - (F64Lanes)((I64Lanes)one & (nearest > value));
 }
 
-inline F64x8 magnitude(F64x8 value) { return (F64x8)((U64x8)value & ~(1ull << 63)); }
-inline F64x8 with_sign_of(F64x8 value, F64x8 sign) { return (F64x8)((U64x8)value | ((U64x8)sign & (1ull << 63))); }
-inline F64x8 least(F64x8 value, double limit) {
-    const I64x8 inside = value < limit;
-    return (F64x8)(((I64x8)value & inside) | ((I64x8)(F64x8{} + limit) & ~inside));
+inline F64Lanes magnitude(F64Lanes value) { return (F64Lanes)((U64Lanes)value & ~(1ull << 63)); }
+inline F64Lanes with_sign_of(F64Lanes value, F64Lanes sign) { return (F64Lanes)((U64Lanes)value | ((U64Lanes)sign & (1ull << 63))); }
+inline F64Lanes least(F64Lanes value, double limit) {
+    const I64Lanes inside = value < limit;
+    return (F64Lanes)(((I64Lanes)value & inside) | ((I64Lanes)(F64Lanes{} + limit) & ~inside));
 }
 
 // The ones among the lowest 16 bits of each lane.
-inline U64x8 ones_of_16(U64x8 value) {
+inline U64Lanes ones_of_16(U64Lanes value) {
 #ifdef __AVX512VPOPCNTDQ__
-    return (U64x8)_mm512_popcnt_epi64((__m512i)(value & 0xFFFF));
+    return (U64Lanes)_mm512_popcnt_epi64((__m512i)(value & 0xFFFF));
 #else
     value &= 0xFFFF;
     value = value - ((value >> 1) & 0x5555);
@@ -92,9 +98,11 @@ inline U64x8 ones_of_16(U64x8 value) {
 }
 
 // Bit k is set if lane k is not zero.
-inline unsigned nonzero_lanes(U64x8 value) {
+inline unsigned nonzero_lanes(U64Lanes value) {
 #ifdef __AVX512F__
     return _mm512_test_epi64_mask((__m512i)value, (__m512i)value);
+#elif defined(__AVX__)
+    return ~unsigned(_mm256_movemask_pd((__m256d)(value == 0))) & 0xF;
 #else
     unsigned lanes = 0;
     for (long k = 0; k < LANES; ++k) lanes |= unsigned(value[k] != 0) << k;
@@ -121,12 +129,12 @@ inline std::int64_t square_root(std::int64_t value) {
 
 // max |v|; `count` is a multiple of LANES.
 inline double largest_magnitude(const double* values, long count) {
-    const auto* vectors = reinterpret_cast<const F64x8*>(values);
-    F64x8 largest = {};
+    const auto* vectors = reinterpret_cast<const F64Lanes*>(values);
+    F64Lanes largest = {};
     for (long v = 0; v < count / LANES; ++v) {
-        const F64x8 size = magnitude(vectors[v]);
-        const I64x8 more = size > largest;
-        largest = (F64x8)(((I64x8)size & more) | ((I64x8)largest & ~more));
+        const F64Lanes size = magnitude(vectors[v]);
+        const I64Lanes more = size > largest;
+        largest = (F64Lanes)(((I64Lanes)size & more) | ((I64Lanes)largest & ~more));
     }
     double result = 0;
     for (long k = 0; k < LANES; ++k) result = std::max(result, largest[k]);

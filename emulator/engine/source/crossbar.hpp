@@ -84,17 +84,17 @@ public:
     long sense(double* sums, Generators& noise, const ReadDescription& read) const {
         const double gain = double(read.noise_gain), limit = double(read.limit);
         const double scale = power_of_two(d_.adc_shift);
-        auto* outputs = reinterpret_cast<F64x8*>(sums);
-        U64x8* states = noise.lanes();
-        I64x8 saturated = {};
+        auto* outputs = reinterpret_cast<F64Lanes*>(sums);
+        U64Lanes* states = noise.lanes();
+        I64Lanes saturated = {};
         const long vectors = noise.vectors(), last = vectors - 1;
         for (long v = 0; v < vectors; ++v) {
-            F64x8 value = outputs[v];
+            F64Lanes value = outputs[v];
             if (read.noise_gain) {
                 value += gain * gaussian(feedback.draw(states[v]));
             }
-            const F64x8 code = least(floor_of(least(magnitude(value) * scale + 0.5, limit + 1)), limit);
-            I64x8 full = code >= limit;
+            const F64Lanes code = least(floor_of(least(magnitude(value) * scale + 0.5, limit + 1)), limit);
+            I64Lanes full = code >= limit;
             if (v == last) full &= tail_mask(noise.lines);
             saturated -= full;
             outputs[v] = with_sign_of(code, value);
@@ -108,7 +108,7 @@ public:
     void draw_cycle_noise() {
         if (!d_.cycle_noise) return;
         for (Generators* noise : {&row_noise, &column_noise}) {
-            U64x8* states = noise->lanes();
+            U64Lanes* states = noise->lanes();
             for (long v = 0; v < noise->vectors(); ++v) feedback.draw(states[v]);
         }
     }
@@ -130,8 +130,8 @@ public:
     }
 
 private:
-    static I64x8 tail_mask(long lines) {
-        I64x8 mask = {};
+    static I64Lanes tail_mask(long lines) {
+        I64Lanes mask = {};
         for (long k = 0; k < LANES; ++k) mask[k] = (lines - 1) % LANES >= k ? -1 : 0;
         return mask;
     }

@@ -17,9 +17,9 @@ struct Feedback {
     }
 
     // Draw: advances eight states, returns their words.
-    U64x8 draw(U64x8& state) const {
-        const U64x8 bits = (state >> shifts[0]) ^ (state >> shifts[1]) ^ (state >> shifts[2]) ^ (state >> shifts[3]);
-        const U64x8 word = bits & WORD_MASK;
+    U64Lanes draw(U64Lanes& state) const {
+        const U64Lanes bits = (state >> shifts[0]) ^ (state >> shifts[1]) ^ (state >> shifts[2]) ^ (state >> shifts[3]);
+        const U64Lanes word = bits & WORD_MASK;
         state = ((state << WORD_BITS) | word) & state_mask;
         return word;
     }
@@ -32,13 +32,13 @@ struct Generators {
 
     explicit Generators(long lines) : state(round_up(lines, LANES)), lines(lines) {}
     long vectors() const { return state.size() / LANES; }
-    U64x8* lanes() { return reinterpret_cast<U64x8*>(state.data()); }
+    U64Lanes* lanes() { return reinterpret_cast<U64Lanes*>(state.data()); }
 };
 
-// xi of eight drawn words: twice (256 (ones - 8) + fill) - 255.
-inline F64x8 gaussian(U64x8 word) {
-    const U64x8 ones = ones_of_16(word >> 8);
-    const U64x8 fill = word & 0xFF;
+// xi of drawn words: twice (256 (ones - 8) + fill) - 255.
+inline F64Lanes gaussian(U64Lanes word) {
+    const U64Lanes ones = ones_of_16(word >> 8);
+    const U64Lanes fill = word & 0xFF;
     return to_double((ones << 9) + (fill << 1)) - (8 * 512 + 255.0);
 }
 

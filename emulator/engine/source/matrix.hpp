@@ -1,4 +1,4 @@
-// Products of integer matrices in doubles: blocks of four rows by sixteen columns in registers.
+// Products of integer matrices in doubles: blocks of four rows by two vectors of columns in registers.
 #pragma once
 
 #include "arithmetic.hpp"
@@ -10,10 +10,10 @@ constexpr long PANEL = 2 * LANES;
 template <int ROWS>
 inline void product_block(const double* a, long a_stride, const double* b, long b_stride, double* c, long c_stride,
                           long depth) {
-    F64x8 sum[ROWS][2] = {};
+    F64Lanes sum[ROWS][2] = {};
     for (long k = 0; k < depth; ++k) {
-        const auto* b_row = reinterpret_cast<const F64x8*>(b + k * b_stride);
-        const F64x8 low = b_row[0], high = b_row[1];
+        const auto* b_row = reinterpret_cast<const F64Lanes*>(b + k * b_stride);
+        const F64Lanes low = b_row[0], high = b_row[1];
         for (int r = 0; r < ROWS; ++r) {
             const double factor = a[r * a_stride + k];
             sum[r][0] += factor * low;
@@ -21,7 +21,7 @@ inline void product_block(const double* a, long a_stride, const double* b, long 
         }
     }
     for (int r = 0; r < ROWS; ++r) {
-        auto* c_row = reinterpret_cast<F64x8*>(c + r * c_stride);
+        auto* c_row = reinterpret_cast<F64Lanes*>(c + r * c_stride);
         c_row[0] = sum[r][0];
         c_row[1] = sum[r][1];
     }

@@ -129,10 +129,10 @@ private:
     // DAC codes: round(v * gain), saturated to full range.
     void drive(const double* vector, double gain, double* codes, long count) const {
         const double full_range = std::ldexp(1.0, int(d_.dac_fraction));
-        const auto* values = reinterpret_cast<const F64x8*>(vector);
-        auto* driven = reinterpret_cast<F64x8*>(codes);
+        const auto* values = reinterpret_cast<const F64Lanes*>(vector);
+        auto* driven = reinterpret_cast<F64Lanes*>(codes);
         for (long v = 0; v < count / LANES; ++v) {
-            const F64x8 size = least(magnitude(values[v]) * gain + 0.5, full_range + 0.5);
+            const F64Lanes size = least(magnitude(values[v]) * gain + 0.5, full_range + 0.5);
             driven[v] = with_sign_of(floor_of(size), values[v]);
         }
     }
@@ -268,7 +268,7 @@ private:
 
     static void list_fired(const double* vector, long lines, long copies, const Buffer<std::uint64_t>& trains,
                            FiredLines& fired) {
-        const auto* vectors = reinterpret_cast<const U64x8*>(trains.data());
+        const auto* vectors = reinterpret_cast<const U64Lanes*>(trains.data());
         fired.count = 0;
         for (long first = 0; first < lines * copies; first += LANES)
             for (unsigned lanes = nonzero_lanes(vectors[first / LANES]); lanes; lanes &= lanes - 1) {
@@ -281,8 +281,8 @@ private:
     void find_thresholds(const double* vector, long lines, long copies, double gain) {
         const double one = std::ldexp(1.0, int(d_.probability_bits));
         const int places = int(WORD_BITS - d_.probability_bits);
-        const auto* values = reinterpret_cast<const F64x8*>(vector);
-        auto* thresholds = reinterpret_cast<U64x8*>(thresholds_.data());
+        const auto* values = reinterpret_cast<const F64Lanes*>(vector);
+        auto* thresholds = reinterpret_cast<U64Lanes*>(thresholds_.data());
         for (long v = 0; v < (lines + LANES - 1) / LANES; ++v)
             thresholds[v] = to_integer(floor_of(least(magnitude(values[v]) * gain + 0.5, one))) << places;
         for (long copy = 1; copy < copies; ++copy)
@@ -290,9 +290,9 @@ private:
     }
 
     void fire_own(Generators& generators, Buffer<std::uint64_t>& trains) const {
-        const auto* thresholds = reinterpret_cast<const U64x8*>(thresholds_.data());
-        auto* pulses = reinterpret_cast<U64x8*>(trains.data());
-        U64x8* states = generators.lanes();
+        const auto* thresholds = reinterpret_cast<const U64Lanes*>(thresholds_.data());
+        auto* pulses = reinterpret_cast<U64Lanes*>(trains.data());
+        U64Lanes* states = generators.lanes();
         long v = 0;
         for (; v + 4 <= generators.vectors(); v += 4) fire_vectors<4>(states + v, thresholds + v, pulses + v);
         for (; v + 2 <= generators.vectors(); v += 2) fire_vectors<2>(states + v, thresholds + v, pulses + v);
@@ -301,19 +301,19 @@ private:
 
     // COUNT vectors side by side, because each draw of a generator waits for its last.
     template <int COUNT>
-    void fire_vectors(U64x8* states, const U64x8* thresholds, U64x8* pulses) const {
-        U64x8 state[COUNT], train[COUNT] = {};
+    void fire_vectors(U64Lanes* states, const U64Lanes* thresholds, U64Lanes* pulses) const {
+        U64Lanes state[COUNT], train[COUNT] = {};
         for (int k = 0; k < COUNT; ++k) state[k] = states[k];
         for (long slot = 0; slot < d_.desired_bl; ++slot)
             for (int k = 0; k < COUNT; ++k) {
-                const U64x8 word = crossbar.feedback.draw(state[k]);
-                train[k] |= (U64x8)(word < thresholds[k]) & (1ull << slot);
+                const U64Lanes word = crossbar.feedback.draw(state[k]);
+                train[k] |= (U64Lanes)(word < thresholds[k]) & (1ull << slot);
             }
         for (int k = 0; k < COUNT; ++k) states[k] = state[k], pulses[k] = train[k];
     }
 
     void fire_shared(Generators& generators, Buffer<std::uint64_t>& trains, long lines) const {
-        U64x8* states = generators.lanes();
+        U64Lanes* states = generators.lanes();
         std::fill_n(trains.data(), lines, 0);
         for (long slot = 0; slot < d_.desired_bl; ++slot) {
             for (long v = 0; v < generators.vectors(); ++v) crossbar.feedback.draw(states[v]);
