@@ -13,7 +13,7 @@ import click
 
 from board.targets import TARGETS, Target
 from emulator import cli as emulator_cli
-from emulator.cli import config_options_with, data_options
+from emulator.cli import config_options_with, data_options, load_data
 from emulator.command_line import run_command
 from emulator.config import Config, load
 from emulator.errors import MachineError
@@ -161,17 +161,9 @@ def campaign(
     from board.campaign import Campaign, Tally
     from board.campaign_host import Task
     from board.identity import identity_of
-    from emulator.training.datasets import load_dataset
 
     config = load(config_source, assignments, seed)
-    dataset = load_dataset(
-        data,
-        height=config.input.height,
-        width=config.input.width,
-        classes=config.classes,
-        data_dir=data_dir,
-        train_limit=image_count,
-    )
+    dataset = load_data(config, data, data_dir, image_count)
     board = _modelled(config) if model else _simulated(config, None)
     identity = identity_of(NetworkParameters.of_config(config))
     task = Task(config, identity, dataset.train_images, dataset.train_labels)

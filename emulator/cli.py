@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from emulator.command_line import run_command
-from emulator.config import load
+from emulator.config import Config, load
 from emulator.machine import MACHINES, Connection, builder
+
+if TYPE_CHECKING:  # what it imports is not needed by all commands
+    from emulator.training.datasets import Bytes, Dataset
 
 # Commands import what they need when they run: the compiled engine and matplotlib take seconds to load.
 
@@ -106,7 +109,6 @@ def train(
     quiet: bool,
 ) -> int:
     """Train a network; writes checkpoint.npz, log.jsonl and report.html."""
-    from emulator.training.datasets import load_dataset
     from emulator.training.loop import run_training
 
     build = builder([machine_name], connection_of(port, baud, patience))
@@ -114,16 +116,7 @@ def train(
     if out is None:
         suffix = "" if seed is None else f"-seed{seed}"
         out = Path("runs") / f"{_file_name(config.name)}-{machine_name}-{_file_name(Path(data).name)}{suffix}"
-    dataset = load_dataset(
-        data,
-        height=config.input.height,
-        width=config.input.width,
-        classes=config.classes,
-        data_dir=data_dir,
-        train_limit=train_limit,
-        test_limit=test_limit,
-        echo=_note,
-    )
+    dataset = load_data(config, data, data_dir, train_limit, test_limit)
     outcome = run_training(
         config,
         machine_name,
@@ -172,8 +165,6 @@ def compare(
         return _compare_checkpoints(context, *checkpoints)
     from emulator.compare import compare_machines, weight_count
     from emulator.compare_trace import compare_with_traces
-    from emulator.training.datasets import load_dataset
-    from emulator.training.order import first_images
 
     names = [name.strip() for name in machines.split(",")]
     unknown = [name for name in names if name not in MACHINES]
@@ -181,16 +172,7 @@ def compare(
         raise click.UsageError(f"--machines {machines!r}: accepted: two or more of {', '.join(MACHINES)}, with commas")
     build = builder(names, connection_of(port, baud, patience))
     config = load(config_source, assignments, seed)
-    dataset = load_dataset(
-        data,
-        height=config.input.height,
-        width=config.input.width,
-        classes=config.classes,
-        data_dir=data_dir,
-        echo=_note,
-    )
-    chosen = first_images(config.seed, len(dataset.train_images), image_count)
-    images, labels = dataset.train_images[chosen], dataset.train_labels[chosen]
+    images, labels = load_first_images(config, data, data_dir, image_count)
     if trace or trace_out is not None:
         verdict = compare_with_traces(config, names, images, labels, build=build, trace_out=trace_out)
         click.echo(verdict.text)
@@ -248,6 +230,33 @@ def connection_of(port: str | None, baud: int | None, patience: float | None) ->
             raise click.UsageError(f"--{next(iter(chosen))} without --port; accepted: both, or none")
         return None
     return Connection(port, **chosen)  # type: ignore[arg-type]
+
+
+def load_data(
+    config: Config, data: str, data_dir: Path | None, train_limit: int | None = None, test_limit: int | None = None
+) -> Dataset:
+    """The data set that the options name, in the sizes of a config. Downloads are told on stderr. Raises DataError."""
+    from emulator.training.datasets import load_dataset
+
+    return load_dataset(
+        data,
+        height=config.input.height,
+        width=config.input.width,
+        classes=config.classes,
+        data_dir=data_dir,
+        train_limit=train_limit,
+        test_limit=test_limit,
+        echo=_note,
+    )
+
+
+def load_first_images(config: Config, data: str, data_dir: Path | None, count: int) -> tuple[Bytes, Bytes]:
+    """The first images of the training order, with their labels. Raises DataError."""
+    from emulator.training.order import first_images
+
+    dataset = load_data(config, data, data_dir)
+    chosen = first_images(config.seed, len(dataset.train_images), count)
+    return dataset.train_images[chosen], dataset.train_labels[chosen]
 
 
 def _note(message: str) -> None:

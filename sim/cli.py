@@ -8,18 +8,16 @@ from typing import Any
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
-from emulator.cli import config_options, data_options
+from emulator.cli import config_options, data_options, load_first_images
 from emulator.command_line import run_command
-from emulator.config import Config, load
+from emulator.config import load
 from emulator.errors import CrosspointError
 from hdl.cli import block_of, parameter_option, parameters_of, parse_assignments
 
 # Commands import what they need when they run.
 
 PHASES = ("forward", "backward", "update")
-Images = NDArray[np.uint8]
 
 
 class BenchError(CrosspointError):
@@ -53,7 +51,7 @@ def bench(
     for number in lanes or (None,):
         chosen = assignments if number is None else (*assignments, f"hardware.lanes={number}")
         config = load(config_source, chosen, seed)
-        images, labels = _first_images(config, data, data_dir, image_count)
+        images, labels = load_first_images(config, data, data_dir, image_count)
         rates.append(measure(config, images, labels))
         click.echo(f"{config.name}, {rates[-1].lanes} lanes, image {image_count}")
         click.echo(f"{rates[-1].profile.table()}\n")
@@ -92,28 +90,11 @@ def waves(
         raise click.UsageError(
             f"--phase backward --layer {layer}: accepted: a later layer; the first is not read backward"
         )
-    images, labels = _first_images(config, data, data_dir, image)
+    images, labels = load_first_images(config, data, data_dir, image)
     machine = RtlMachine(config, waves=True)
     machine.train(images[:-1], labels[:-1])
     cycles = write_waves(machine, images[-1], int(labels[-1]), layer, Operation[phase.upper()], out)
     click.echo(f"{out}: {cycles} cycles of {layer}, {phase}")
-
-
-def _first_images(config: Config, data: str, data_dir: Path | None, count: int) -> tuple[Images, Images]:
-    """The first images of the training order, with their labels."""
-    from emulator.training.datasets import load_dataset
-    from emulator.training.order import first_images
-
-    dataset = load_dataset(
-        data,
-        height=config.input.height,
-        width=config.input.width,
-        classes=config.classes,
-        data_dir=data_dir,
-        echo=lambda message: click.echo(message, err=True),
-    )
-    chosen = first_images(config.seed, len(dataset.train_images), count)
-    return dataset.train_images[chosen], dataset.train_labels[chosen]
 
 
 @commands.command("bench-block")
