@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from emulator.fixed import WORD_BITS
@@ -22,11 +22,11 @@ from hdl.array.crossbar_parameters import CrossbarParameters
 from hdl.array.device import sum_shape
 from hdl.array.noise import GAUSSIAN_SHAPE, gaussian
 from hdl.fixed import round_shift
-from hdl.pipeline import delayed
+from hdl.pipeline import delayed, registered
 from hdl.shapes import beat, index_for, signed_for, stream_of, width_for
 
-#: Memories, word, Gaussian word, times gain, sum, rounded; the queue, saturated on the way into it.
-LATENCY = 7
+#: Memories, word, Gaussian word, times gain, sum, rounded; the queue, saturated on the way into it; its front.
+LATENCY = 8
 #: Of the queue: those on the way, those that wait, and a few whose going is not known yet; a distributed memory of 16.
 PLACES = 16
 ALWAYS = Const(1, 1)
@@ -61,30 +61,42 @@ class Converter(wiring.Component):
         m = Module()
         p = self.parameters
         payload = self.sense.payload.shape()
-        m.submodules.queue = queue = SyncFIFO(width=payload.size, depth=PLACES)
-        places, reading, live = Signal(range(PLACES + 1), init=PLACES), Signal(), Signal(LATENCY - 1)
-        last, taken = self.number == self.beats - 1, self.sense.valid & self.sense.ready
-        m.d.sync += [places.eq(places + taken - self.read), live.eq(Cat(self.read, live))]
+        m.submodules.queue = queue = Memory(shape=payload, depth=PLACES, init=[])
+        write, read = queue.write_port(), queue.read_port(domain="comb")
+        front = stream_of(payload).create()
+        offered = registered(m, front, "offered")
+        wiring.connect(m, offered, wiring.flipped(self.sense))
+        # Beats that have been read, queued, taken from the queue, modulo twice its places.
+        begun, queued, taken = (Signal(range(2 * PLACES), name=name) for name in ("begun", "queued", "taken"))
+        reading, live = Signal(), Signal(LATENCY - 2)
+        last = self.number == self.beats - 1
+        m.d.sync += [
+            live.eq(Cat(self.read, live)),
+            begun.eq(begun + self.read),
+            queued.eq(queued + write.en),
+            taken.eq(taken + (front.valid & front.ready)),
+        ]
         m.d.comb += [
-            self.read.eq(reading & (self.number < self.summed) & places.any()),
+            self.read.eq(reading & (self.number < self.summed) & ((begun ^ taken) != PLACES)),
             self.draw.eq(live[0] & self.noise_gain.any()),
-            queue.w_en.eq(live[-1]),
-            self.sense.payload.eq(queue.r_data),
-            self.sense.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.sense.ready),
+            write.addr.eq(queued),
+            write.en.eq(live[-1]),
+            read.addr.eq(taken),
+            front.payload.eq(read.data),
+            front.valid.eq(queued != taken),
         ]
         with m.If(self.start):
             m.d.sync += [reading.eq(1), self.busy.eq(1), self.number.eq(0)]
         with m.Elif(self.read):
             m.d.sync += [reading.eq(~last), self.number.eq(self.number + 1)]
-        with m.If(taken & self.sense.payload.last):
+        with m.If(self.sense.valid & self.sense.ready & self.sense.payload.last):
             m.d.sync += self.busy.eq(0)
 
         converted = Signal(payload)
-        masks = delayed(m, ALWAYS, self.mask, LATENCY - 2, "mask")
+        masks = delayed(m, ALWAYS, self.mask, LATENCY - 3, "mask")
         m.d.comb += [
-            queue.w_data.eq(converted),
-            converted.last.eq(delayed(m, ALWAYS, last, LATENCY - 1, "last")[-1]),
+            write.data.eq(converted),
+            converted.last.eq(delayed(m, ALWAYS, last, LATENCY - 2, "last")[-1]),
             converted.mask.eq(masks[-1]),
         ]
         for lane in range(p.lanes):
