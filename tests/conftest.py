@@ -23,3 +23,11 @@ def lenet_images(request: pytest.FixtureRequest) -> Dataset:
     """28 x 28 images: MNIST where --mnist-dir says where it is, else the embedded digits."""
     folder = request.config.getoption("--mnist-dir")
     return load_dataset("mnist" if folder else "digits", height=28, width=28, classes=10, data_dir=folder)
+
+
+@pytest.fixture
+def garbling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All exclusive memories give the complement of a word that is read while it is written."""
+    from tests.hdl.garbling import Garbling
+
+    monkeypatch.setattr("hdl.memory.Memory", Garbling)

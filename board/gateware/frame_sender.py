@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from board.gateware.crc import CRC_BYTES, Crc32
 from board.gateware.frame_receiver import DELIMITER
 from board.gateware.uart import BYTE_BITS, BYTES
+from hdl.memory import exclusive_memory
 from hdl.shapes import record, stream_of
 
 
@@ -33,7 +33,7 @@ class FrameSender(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.crc = crc = Crc32()
-        m.submodules.memory = memory = Memory(shape=BYTE_BITS, depth=1 << BYTE_BITS, init=[])
+        m.submodules.memory = memory = exclusive_memory(BYTE_BITS, 1 << BYTE_BITS)
         write, read = memory.write_port(), memory.read_port()
         # Where the next byte goes, and the last gap; while sending, the end and the next byte.
         place, gap = Signal(BYTE_BITS, init=1), Signal(BYTE_BITS)

@@ -25,6 +25,7 @@ from board.gateware.wire import (
     REPEAT_BIT,
     HostFrame,
 )
+from hdl.memory import exclusive_memory
 from hdl.shapes import record, stream_of
 
 KIND = -HOST_HEADER_BYTES - CRC_BYTES
@@ -66,7 +67,7 @@ class Intake(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = Memory(shape=BYTE_BITS, depth=self.ring, init=[])
+        m.submodules.memory = memory = exclusive_memory(BYTE_BITS, self.ring)
         self._receive(m, memory)
         self._give(m, memory)
         return m

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from board.gateware.uart import BYTE_BITS, BYTES
 from board.gateware.wire import LARGEST_BOARD_DATA, POSITION_BITS, PROTOCOL_VERSION, BoardFrame, Refusal
+from hdl.memory import exclusive_memory
 from hdl.shapes import record, stream_of
 
 IDENTITY_BYTES, CAPACITY_BYTES = 8, 2
@@ -58,7 +59,7 @@ class Outlet(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = Memory(shape=BYTE_BITS, depth=self.ring, init=[])
+        m.submodules.memory = memory = exclusive_memory(BYTE_BITS, self.ring)
         # Up to where the stream has been written, sent, and may be forgotten.
         self._written = Signal(range(2 * self.ring))
         self._sent, self._oldest = Signal(POSITION_BITS), Signal(POSITION_BITS)
