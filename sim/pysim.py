@@ -15,12 +15,9 @@ from hdl.export import describe_streams
 from sim.payload import Values, pack, unpack
 from sim.scoreboard import first_difference
 from sim.transactions.base import Transactions
+from sim.waiting import patience, tail
 
 CLOCK = 1e-6
-#: Cycles without a transfer on any stream before a run counts as hung, beside what the block states of itself.
-PATIENCE = 400
-#: Cycles at the end in which nothing more may come, likewise.
-TAIL = 32
 
 
 @dataclass(frozen=True)
@@ -131,12 +128,12 @@ class _Bench:
 
     async def linger(self, context: SimulatorContext) -> None:
         """A while longer, in which nothing more may come."""
-        for _ in range(TAIL + self.block.latency + self.block.cycles_per_beat):
+        for _ in range(tail(self.block.latency, self.block.cycles_per_beat)):
             await context.tick()
 
     @property
     def patience(self) -> int:
-        return PATIENCE + 4 * (self.block.latency + self.block.cycles_per_beat)
+        return patience(self.block.latency, self.block.cycles_per_beat)
 
     async def begun(self, context: SimulatorContext, number: int) -> None:
         """Until phase ``number`` has begun."""

@@ -31,7 +31,7 @@ from cocotb_tools.runner import VerilatorControlFile
 from hdl.block import Block
 from hdl.blocks import block_name
 from hdl.export import describe, to_verilog
-from sim import icarus
+from sim import icarus, waiting
 from sim.analog_array import PORTS, AnalogArray
 from sim.transactions.base import Transactions
 
@@ -40,10 +40,6 @@ CACHE = ROOT / "build" / "sim"
 BENCH = "sim.benches.block"
 #: Tests in a bench.
 BENCH_TESTS = 1
-#: Cycles without a transfer on any stream before a run counts as hung, beside what the block states of itself.
-PATIENCE = 400
-#: Cycles at the end of a phase in which nothing more may come, likewise.
-TAIL = 16
 
 #: Verilator's flags, and why.
 VERILATOR_FLAGS = {
@@ -113,11 +109,11 @@ class Design:
 
     @property
     def patience(self) -> int:
-        return PATIENCE + 4 * (self.description["latency"] + self.description["cycles_per_beat"])
+        return waiting.patience(self.description["latency"], self.description["cycles_per_beat"])
 
     @property
     def tail(self) -> int:
-        return TAIL + self.description["latency"] + self.description["cycles_per_beat"]
+        return waiting.tail(self.description["latency"], self.description["cycles_per_beat"])
 
     def without_initial_values(self) -> Design:
         """The same without the initial values of registers and of memories that are written and start as zeros, which an

@@ -29,7 +29,6 @@ from hdl.shapes import beat, index_for, signed_for, stream_of, width_for
 LATENCY = 8
 #: Of the queue: those on the way, those that wait, and a few whose going is not known yet; a distributed memory of 16.
 PLACES = 16
-ALWAYS = Const(1, 1)
 
 
 def sense_payload(parameters: CrossbarParameters) -> data.StructLayout:
@@ -93,10 +92,10 @@ class Converter(wiring.Component):
             m.d.sync += self.busy.eq(0)
 
         converted = Signal(payload)
-        masks = delayed(m, ALWAYS, self.mask, LATENCY - 3, "mask")
+        masks = delayed(m, Const(1), self.mask, LATENCY - 3, "mask")
         m.d.comb += [
             write.data.eq(converted),
-            converted.last.eq(delayed(m, ALWAYS, last, LATENCY - 2, "last")[-1]),
+            converted.last.eq(delayed(m, Const(1), last, LATENCY - 2, "last")[-1]),
             converted.mask.eq(masks[-1]),
         ]
         for lane in range(p.lanes):
@@ -112,7 +111,7 @@ class Converter(wiring.Component):
         noise = Signal(signed(GAUSSIAN_SHAPE.width + len(self.noise_gain)), name=f"noise_{lane}")
         noisy = Signal(signed_for(largest), name=f"noisy_{lane}")
         code = Signal(signed_for((largest >> p.adc_shift) + 1), name=f"code_{lane}")
-        total = delayed(m, ALWAYS, self.sums[lane], 3, f"sum_{lane}")[-1]
+        total = delayed(m, Const(1), self.sums[lane], 3, f"sum_{lane}")[-1]
         above, below = code >= self.limit, code <= -self.limit
         limited = Mux(above, self.limit, Mux(below, -self.limit, code))
         drawn = gaussian(m, word)

@@ -131,7 +131,7 @@ UNSEEN = {
     "a read begins before the pulses are sent",
     "a report is lost behind another",
 }
-#: Faults that deliver more than was asked for, so that the layer ends up waiting for a report that is gone.
+#: Faults with which the tile stops before the layers' state can be compared.
 HANGING = {"a saturated read is delivered"}
 SEEN = [fault for fault in FAULTS if fault.file == TILE and fault.description not in UNSEEN]
 

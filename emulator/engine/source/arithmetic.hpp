@@ -78,7 +78,9 @@ inline F64Lanes floor_of(F64Lanes value) {
 }
 
 inline F64Lanes magnitude(F64Lanes value) { return (F64Lanes)((U64Lanes)value & ~(1ull << 63)); }
-inline F64Lanes with_sign_of(F64Lanes value, F64Lanes sign) { return (F64Lanes)((U64Lanes)value | ((U64Lanes)sign & (1ull << 63))); }
+inline F64Lanes with_sign_of(F64Lanes value, F64Lanes sign) {
+    return (F64Lanes)((U64Lanes)value | ((U64Lanes)sign & (1ull << 63)));
+}
 inline F64Lanes least(F64Lanes value, double limit) {
     const I64Lanes inside = value < limit;
     return (F64Lanes)(((I64Lanes)value & inside) | ((I64Lanes)(F64Lanes{} + limit) & ~inside));

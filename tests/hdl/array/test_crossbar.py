@@ -31,13 +31,19 @@ def check(
     return run(Crossbar(done.parameters), done.transactions, stall=stall, reset_after=reset_after)
 
 
-#: Those in which the shape of the array, or how its lines lie in beats, could matter.
+#: Those in which the shape of the array, or how its lines lie in beats, could matter most.
 IN_TWO_SHAPES = ("as it is", "loud devices", "narrow words", "replicated, trains of 10")
 
 
 @pytest.mark.parametrize(
     ("layer", "lanes", "devices", "setting"),
-    [*((1, 4, 4, setting) for setting in SETTINGS), *((2, 2, 4, setting) for setting in IN_TWO_SHAPES)],
+    [
+        *((1, 4, 4, setting) for setting in SETTINGS),
+        *(
+            pytest.param(2, 2, 4, setting, marks=[] if setting in IN_TWO_SHAPES else pytest.mark.slow)
+            for setting in SETTINGS
+        ),
+    ],
 )
 def test_equals_the_model(layer: int, lanes: int, devices: int, setting: str) -> None:
     stages = (load("tiny", SETTINGS[setting]).stages[layer],)
@@ -45,7 +51,13 @@ def test_equals_the_model(layer: int, lanes: int, devices: int, setting: str) ->
     check(stages, commands, lanes, devices, stall=STALL if layer == 1 else 0.0)
 
 
-@pytest.mark.parametrize(("lanes", "devices"), ((1, 1), (1, 2), (1, 8), (2, 2), (4, 8), (2, 16), (8, 8)))
+@pytest.mark.parametrize(
+    ("lanes", "devices"),
+    [
+        *((1, 1), (1, 2), (1, 8), (2, 2), (4, 8), (2, 16), (8, 8)),
+        *(pytest.param(*wide, marks=pytest.mark.slow) for wide in ((4, 32), (8, 32))),
+    ],
+)
 def test_lanes_and_devices_with_arrays_behind_each_other(lanes: int, devices: int) -> None:
     stages = load("tiny").stages
     commands = random_commands(stages, np.random.default_rng(devices), 16)
