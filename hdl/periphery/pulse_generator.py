@@ -139,13 +139,14 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
         slot = Signal(index_for(p.desired_bl))
 
         # Flow: `advance` moves the trains, `load` takes a beat from fetch to draw, `take` a new one to fetch.
-        advance, load, take, finish, hold = Signal(), Signal(), Signal(), Signal(), Signal()
+        advance, next_loads, load, take, finish, hold = (Signal() for _ in range(6))
         last_slot = slot == beat_in_draw.desired_bl - 1 if p.desired_bl > 1 else Const(1)
         m.d.comb += [
             address.eq(Mux(between, self.i.payload.base, following)),
             advance.eq(~self.o.valid | self.o.ready),
             finish.eq(advance & drawing & last_slot),
-            load.eq(fetched & (finish | (advance & ~drawing))),
+            next_loads.eq(fetched & (~drawing | last_slot)),
+            load.eq(advance & next_loads),
             self.i.ready.eq((~fetched | load) & ~hold),
             take.eq(self.i.valid & self.i.ready),
         ]
@@ -188,10 +189,9 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
                 write.addr.eq(Mux(serve, request.beat, number_in_draw)),
                 write.data.eq(Mux(serve, request.state, state)),
             ]
-            with m.If(load):
-                m.d.sync += state.eq(next_state(fresh, p.generator_width))
-            with m.Elif(advance & drawing & ~finish):
-                m.d.sync += state.eq(next_state(state, p.generator_width))
+            # Also when nothing is drawn: then the state lies in the memory, and this register is enabled by `advance` alone.
+            with m.If(advance):
+                m.d.sync += state.eq(next_state(Mux(next_loads, fresh, state), p.generator_width))
             words.append(state[:WORD_BITS])
 
         with m.If(advance):
