@@ -131,7 +131,7 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
                 wiring.connect(m, *((outer, inner) if member.flow is In else (inner, outer)))
             return m
         between = Signal(init=1)  # no update cycle is under way
-        following, address = Signal(index_for(p.beats)), Signal(index_for(p.beats))
+        following, coming, address = (Signal(index_for(p.beats)) for _ in range(3))
         fetched, drawing = Signal(), Signal()
         beat_in_fetch = Signal(self.i.payload.shape())
         beat_in_draw = Signal(self.i.payload.shape())
@@ -142,7 +142,9 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
         advance, next_loads, load, take, finish, hold = (Signal() for _ in range(6))
         last_slot = slot == beat_in_draw.desired_bl - 1 if p.desired_bl > 1 else Const(1)
         m.d.comb += [
-            address.eq(Mux(between, self.i.payload.base, following)),
+            # The beat in fetch reads its states anew until it is loaded, so that their registers wait for `advance` alone.
+            coming.eq(Mux(between, self.i.payload.base, following)),
+            address.eq(Mux(fetched & ~next_loads, number_in_fetch, coming)),
             advance.eq(~self.o.valid | self.o.ready),
             finish.eq(advance & drawing & last_slot),
             next_loads.eq(fetched & (~drawing | last_slot)),
@@ -154,8 +156,8 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
             m.d.sync += [
                 fetched.eq(1),
                 beat_in_fetch.eq(self.i.payload),
-                number_in_fetch.eq(address),
-                following.eq(address + 1),
+                number_in_fetch.eq(coming),
+                following.eq(coming + 1),
                 between.eq(self.i.payload.end),
             ]
         with m.Elif(load):
@@ -182,7 +184,7 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
             again = drawing & (number_in_draw == number_in_fetch)
             fresh = Mux(again, state, read.data) if p.fewest_beats == 1 else read.data
             m.d.comb += [
-                read.en.eq(take | serve),
+                read.en.eq(advance | ~fetched),
                 read.addr.eq(Mux(serve, request.beat, address)),
                 read_states[generator].eq(read.data),
                 write.en.eq(finish | (serve & request.write & (request.generator == generator))),
