@@ -147,7 +147,7 @@ def build(target: Target, config: Config, *, builds: Path = BUILDS, show: Callab
         "board": target.name,
         "identity": f"{identity:016x}",
         "clock": target.clock,
-        "options": target.options,
+        "options": _options(target),
         "link": target.link(identity).model_dump(),
         "tools": {tool: tool_version(tool) for tool in (AMARANTH, YOSYS, _family(target))},
     }
@@ -190,6 +190,12 @@ def _family(target: Target) -> str:
     return NEXTPNR_ICE40 if isinstance(target.platform(), SiliconBluePlatform) else NEXTPNR_ECP5
 
 
+def _options(target: Target) -> dict[str, str]:
+    """Of Amaranth's toolchain: ours, and the target's own."""
+    own = dict(target.options)
+    return {"script_after_read": AFTER_RTLIL, "nextpnr_opts": " ".join((*ROUTING, own.pop("nextpnr_opts", ""))), **own}
+
+
 def _is_made_from(folder: Path, made_from: Mapping[str, Any]) -> bool:
     description = folder / DESCRIPTION
     if not description.is_file():
@@ -206,9 +212,7 @@ def _make(target: Target, top: BoardTop, description: dict[str, Any], done: Path
             BoardDesign(top, target),
             NAME,
             do_build=False,
-            script_after_read=AFTER_RTLIL,
-            nextpnr_opts=" ".join(ROUTING),
-            **target.options,
+            **description["options"],
         )
     done.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="building-", dir=done.parent))

@@ -42,6 +42,7 @@ class Tools:
     def __init__(self, target: Target, achieved: float) -> None:
         self.target, self.achieved, self.ran = target, achieved, list[str]()
         self.fails: str | None = None
+        self.arguments: list[str] = []  # of place and route
 
     def run(self, tool: str, arguments: list[str], folder: Path) -> str:
         self.ran.append(tool)
@@ -52,6 +53,7 @@ class Tools:
             script = (folder / "top.ys").read_text().splitlines()
             assert script.index(AFTER_RTLIL) == next(n for n, line in enumerate(script) if "read_rtlil" in line) + 1
         if "nextpnr" in tool:
+            self.arguments = arguments
             assert "--timing-allow-fail" in arguments and arguments[arguments.index("--report") + 1] == module.TIMING
             (folder / module.TIMING).write_text(json.dumps(report(self.achieved, self.target.clock / 1e6)))
         if "pack" in tool:
@@ -81,11 +83,14 @@ def test_a_build_is_complete_and_is_not_made_twice(tools: Tools, tmp_path: Path)
     assert "30.0 MHz of 12.0 MHz" in shown[0] and "500 of 24288" in shown[0]
     assert build(tools.target, config, builds=tmp_path, show=shown.append) == built
     assert len(tools.ran) == 3 and shown[1] == shown[0]
-    # Another seed is the same hardware; another baud rate is not.
+    # Another seed is the same hardware; another baud rate is not, nor are other options of the tools.
     assert build(tools.target, tools.target.load("tiny", seed=5), builds=tmp_path, show=shown.append) == built
     assert len(tools.ran) == 3
     build(dataclasses.replace(tools.target, baud=500_000), config, builds=tmp_path, show=shown.append)
     assert len(tools.ran) == 6 and len(list(tmp_path.iterdir())) == 1
+    own = {**tools.target.options, "nextpnr_opts": "--no-tmdriv"}
+    build(dataclasses.replace(tools.target, options=own), config, builds=tmp_path, show=shown.append)
+    assert len(tools.ran) == 9 and "--no-tmdriv" in tools.arguments
 
 
 def test_a_clock_that_misses_its_frequency_is_an_error(tools: Tools, tmp_path: Path) -> None:
