@@ -139,6 +139,8 @@ def build(target: Target, config: Config, *, builds: Path = BUILDS, show: Callab
     BuildError, also when a clock misses its frequency, and ToolError."""
     try:
         parameters = NetworkParameters.of_config(config)
+        # What a host sees of a network is the same, and so is its identity.
+        placed = parameters.in_spram() if target.weights_in_spram and parameters.compact else parameters
     except ValueError as error:
         raise BuildError(f"board {target.name!r}: {error}") from error
     identity = identity_of(parameters)
@@ -148,11 +150,12 @@ def build(target: Target, config: Config, *, builds: Path = BUILDS, show: Callab
         "identity": f"{identity:016x}",
         "clock": target.clock,
         "options": _options(target),
+        "weights_in_spram": placed.crossbar.weights_in_spram,
         "link": target.link(identity).model_dump(),
         "tools": {tool: tool_version(tool) for tool in (AMARANTH, YOSYS, _family(target))},
     }
     if not _is_made_from(folder, made_from):
-        top = BoardTop(Network(parameters, identity), target.link(identity))
+        top = BoardTop(Network(placed, identity), target.link(identity))
         _make(target, top, {**made_from, "config": config.name, "config_digest": config.digest}, folder)
     built = read_build(folder)
     show(built.table())

@@ -30,6 +30,7 @@ class Target:
     settings: tuple[str, ...] = ()
     input_ring: int = 512
     output_ring: int = 512
+    weights_in_spram: bool = False  # iCE40 UltraPlus: those of a compact network
     led: str | None = "led"  # resource that is on while a host has begun a session
     options: dict[str, str] = field(default_factory=dict)
 
@@ -65,12 +66,15 @@ TARGETS: dict[str, Target] = {
             name="ulx3s-85f",
             title="ULX3S with an ECP5-85F",
             platform=ULX3S_85F_Platform,
-            clock=60_000_000,
+            clock=45_000_000,
             baud=3_000_000,
             config="lenet-board",
+            settings=("hardware.lanes=4",),
             programmer=("--board", "ulx3s"),
             input_ring=2048,
             output_ring=2048,
+            # The device is nearly full, which the default router does not cope with.
+            options={"nextpnr_opts": "--router router2"},
         ),
         Target(
             name="icebreaker",
@@ -78,8 +82,8 @@ TARGETS: dict[str, Target] = {
             platform=ICEBreakerPlatform,
             clock=12_000_000,
             baud=1_000_000,
-            config="small",
-            settings=("hardware.lanes=1",),
+            config="smallest",
+            weights_in_spram=True,
             programmer=("--board", "ice40_generic", "--write-flash"),
             options={"synth_opts": "-dsp"},
         ),
@@ -90,6 +94,7 @@ TARGETS: dict[str, Target] = {
             clock=50_000_000,
             baud=2_000_000,
             config="small",
+            settings=("hardware.lanes=2",),
             programmer=("--board", "colorlight"),
             led=None,  # its pin is the line's
         ),

@@ -119,6 +119,16 @@ class NetworkParameters(Parameters):
     def descriptor_layout(self) -> data.StructLayout:
         return descriptor_layout(self.widths, self.tile, self.crossbar)
 
+    def in_spram(self) -> NetworkParameters:
+        """With the weights in SB_SPRAM256KA of an iCE40 UltraPlus; it does the same in the same cycles."""
+        weights = {"weights_in_spram": True}
+        return self.model_copy(update={"crossbar": self.crossbar.model_copy(update=weights)})
+
+    @property
+    def all_fixed(self) -> bool:
+        """Whether every bit of a descriptor is built in: then there is no table of them."""
+        return self.fixed_mask == (1 << self.descriptor_layout.size) - 1
+
     def descriptor_words(self, stages: Sequence[Stage]) -> list[int]:
         """The descriptors of a network. Raises ValueError if this hardware is made for others."""
         words = descriptor_words(stages, self.widths, self.tile, self.crossbar)

@@ -193,7 +193,9 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
             ]
             # Also when nothing is drawn: then the state lies in the memory, and this register is enabled by `advance` alone.
             with m.If(advance):
-                m.d.sync += state.eq(next_state(Mux(next_loads, fresh, state), p.generator_width))
+                m.d.sync += state.eq(next_state(state, p.generator_width))
+                with m.If(next_loads):
+                    m.d.sync += state.eq(next_state(fresh, p.generator_width))
             words.append(state[:WORD_BITS])
 
         with m.If(advance):
