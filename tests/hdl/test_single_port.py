@@ -18,7 +18,7 @@ from tests.sim.test_post_synthesis import around
 BITS, DEPTH, ACCESSES = 18, 3000, 3000
 #: A word of 18 bits takes two memories beside each other.
 SLICES = 2
-BODY = f"""
+BODY = """
   reg there;
   always @(posedge clk) there <= i__valid & ~write[0] & ~rst;
   assign o__valid = there;

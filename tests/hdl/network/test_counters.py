@@ -10,6 +10,7 @@ from amaranth.sim import Simulator
 
 from hdl.network.compact_counters import FIRST_OF_HOST, GROUPS, HOST_COUNTS, CompactCounters
 from hdl.network.counters import COUNTERS, LAYER_WORDS, Counters
+from hdl.network.tile_parts import Operation
 
 LAYERS, ADD_BITS, PHASE_BITS, DESCRIPTORS = 2, 5, 12, 6
 PHASES, CYCLES = 40, 12
@@ -46,56 +47,77 @@ async def write(context, port, address: int, word: int) -> None:  # type: ignore
     context.set(port.enable, 0)
 
 
+def choose(context, counters: Counters | CompactCounters, operation: Operation) -> None:  # type: ignore[no-untyped-def]
+    """Tell the operation, to counters that want it."""
+    if isinstance(counters, CompactCounters):
+        context.set(counters.operation, operation)
+
+
+async def fill(context, counters: Counters | CompactCounters, words: Counter[int]) -> None:  # type: ignore[no-untyped-def]
+    for address, word in words.items():
+        await write(context, counters.write, address, word)
+    if isinstance(counters, CompactCounters) and counters.keeps_descriptors:
+        for number in range(DESCRIPTORS):
+            await write(context, counters.descriptors_write, number, ~number % (1 << 64))
+
+
+async def count(context, counters, names, generator, words: Counter[str]) -> None:  # type: ignore[no-untyped-def]
+    """Some cycles in which ``names`` count what is drawn."""
+    for _ in range(CYCLES):
+        for name in names:
+            added = int(generator.integers(1 << len(getattr(counters, name)))) * int(generator.integers(2))
+            context.set(getattr(counters, name), added)
+            words[name] += added
+        await context.tick()
+    for name in names:
+        context.set(getattr(counters, name), 0)
+
+
+async def end_image(context, counters: CompactCounters, words: Counter[str]) -> None:  # type: ignore[no-untyped-def]
+    """An image, perhaps a wrong answer."""
+    for name in ("image", "error"):
+        context.set(getattr(counters, name), 1)
+        words[name] += 1
+    await context.tick()
+    for name in ("image", "error"):
+        context.set(getattr(counters, name), 0)
+    await store(context, counters, counters.finish)
+
+
 @pytest.mark.parametrize("kind", ("wide", "compact", "compact without descriptors"))
 def test_what_is_added_is_read(kind: str) -> None:
-    compact = kind != "wide"
     counters: Counters | CompactCounters = Counters(LAYERS, ADD_BITS)
-    if compact:
+    if kind != "wide":
         keeps = kind == "compact"
         counters = CompactCounters(LAYERS, ADD_BITS, PHASE_BITS, DESCRIPTORS, keeps_descriptors=keeps)
     generator = np.random.default_rng(1)
-    expected: Counter[int] = Counter()
+    begin = Counter({address: int(generator.integers(1 << 40)) for address in range(LAYERS * LAYER_WORDS)})
+    counted = [Counter[str]() for _ in range(LAYERS)]
     checked = 0
 
     async def bench(context) -> None:  # type: ignore[no-untyped-def]
         nonlocal checked
-        for layer in range(LAYERS):
-            for place in range(LAYER_WORDS):
-                word = int(generator.integers(0, 1 << 40))
-                expected[layer * LAYER_WORDS + place] = word
-                await write(context, counters.write, layer * LAYER_WORDS + place, word)
-        if kind == "compact":
-            for number in range(DESCRIPTORS):
-                await write(context, counters.descriptors_write, number, ~number % (1 << 64))
+        await fill(context, counters, begin)
         for phase in range(PHASES):
-            layer, operation = int(generator.integers(LAYERS)), list(GROUPS)[int(generator.integers(len(GROUPS)))]
+            layer, operation = int(generator.integers(LAYERS)), list(GROUPS)[phase % len(GROUPS)]
             context.set(counters.layer, layer)
-            if compact:
-                context.set(counters.operation, operation)
-            ends = phase % PHASES_OF_AN_IMAGE == PHASES_OF_AN_IMAGE - 1
-            for cycle in range(CYCLES):
-                for name in GROUPS[operation]:
-                    added = int(generator.integers(1 << ADD_BITS)) * int(generator.integers(2))
-                    context.set(getattr(counters, name), added)
-                    expected[layer * LAYER_WORDS + COUNTERS.index(name)] += added
-                if compact:
-                    for place, name in enumerate(HOST_COUNTS):
-                        # Images and errors come once in an image.
-                        happens = name == "cycle" or (ends and cycle == 0)
-                        context.set(getattr(counters, name), happens)
-                        expected[FIRST_OF_HOST + place] += happens
-                await context.tick()
-            for name in GROUPS[operation]:
-                context.set(getattr(counters, name), 0)
-            if compact:
-                context.set(counters.cycle, 0)
+            choose(context, counters, operation)
+            await count(context, counters, GROUPS[operation], generator, counted[layer])
+            if isinstance(counters, CompactCounters):
+                await count(context, counters, ["cycle"], generator, counted[0])
             await store(context, counters, counters.flush)
-            if compact and ends:
-                await store(context, counters, counters.finish)
-        for address, word in expected.items():
-            assert await read(context, counters.read, address) == word, address
+            if isinstance(counters, CompactCounters) and phase % PHASES_OF_AN_IMAGE == 0:
+                await end_image(context, counters, counted[0])
+        if isinstance(counters, CompactCounters):
+            await end_image(context, counters, counted[0])
+        names = (*COUNTERS, *HOST_COUNTS)
+        assert names.index(HOST_COUNTS[0]) == FIRST_OF_HOST
+        for address, word in begin.items():
+            layer, place = divmod(address, LAYER_WORDS)
+            added = counted[layer][names[place]] if place < len(names) else 0
+            assert await read(context, counters.read, address) == word + added, address
             checked += 1
-        if kind == "compact":
+        if isinstance(counters, CompactCounters) and counters.keeps_descriptors:
             for number in range(DESCRIPTORS):
                 assert await read(context, counters.descriptors_read, number) == ~number % (1 << 64)
                 checked += 1
@@ -105,3 +127,4 @@ def test_what_is_added_is_read(kind: str) -> None:
     simulator.add_testbench(bench)
     simulator.run()
     assert checked == LAYERS * LAYER_WORDS + (DESCRIPTORS if kind == "compact" else 0)
+    assert all(counted[0][name] for name in COUNTERS)
