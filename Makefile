@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 PYTEST_ARGS ?=
 WORKERS ?= auto
 
-.PHONY: setup demo test test-slow lint bench results clean clean-sim
+.PHONY: setup demo test test-slow lint bench results bitstreams campaign clean clean-sim
 
 setup: .venv/ready
 
@@ -32,6 +32,14 @@ bench: setup
 
 results: setup
 	$(PYTHON) -m benchmarks.summary
+
+# Of the boards' own networks: minutes for the iCEBreaker, an hour and more for the ULX3S.
+bitstreams: setup
+	$(PYTHON) -m board build --board icebreaker
+	$(PYTHON) -m board build --board ulx3s-85f
+
+campaign: setup
+	$(PYTHON) -m board campaign --runs 500
 
 clean:
 	rm -rf build runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -234,9 +234,10 @@ def test_identity_is_of_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_tiny_is_built_for_real(tmp_path: Path) -> None:
-    target = TARGETS["colorlight-5a-75b"]
-    built = build(target, target.load("tiny"), builds=tmp_path)
+@pytest.mark.parametrize(("board", "config"), [("icebreaker", None), ("colorlight-5a-75b", "tiny")])
+def test_a_network_is_built_for_real(board: str, config: str | None, tmp_path: Path) -> None:
+    target = TARGETS[board]
+    built = build(target, target.load(config), builds=tmp_path)
     assert built.bitstream.stat().st_size > 10_000
     assert read_build(built.bitstream.parent) == built
     (clock,) = [clock for clock in built.clocks.values() if clock.wanted == target.clock / 1e6]
