@@ -59,6 +59,9 @@ class Target:
         return load(source or self.config, (*self.settings, *assignments), seed)
 
 
+#: Of an ECP5 that is three quarters full, or more: in an hour the default router has not routed half of it.
+FULL_ECP5 = {"nextpnr_opts": "--router router2"}
+
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
@@ -73,8 +76,7 @@ TARGETS: dict[str, Target] = {
             programmer=("--board", "ulx3s"),
             input_ring=2048,
             output_ring=2048,
-            # The device is nearly full, which the default router does not cope with.
-            options={"nextpnr_opts": "--router router2"},
+            options=FULL_ECP5,
         ),
         Target(
             name="icebreaker",
@@ -97,6 +99,7 @@ TARGETS: dict[str, Target] = {
             settings=("hardware.lanes=2",),
             programmer=("--board", "colorlight"),
             led=None,  # its pin is the line's
+            options=FULL_ECP5,
         ),
     )
 }
