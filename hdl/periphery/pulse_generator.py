@@ -131,7 +131,7 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
                 wiring.connect(m, *((outer, inner) if member.flow is In else (inner, outer)))
             return m
         between = Signal(init=1)  # no update cycle is under way
-        following, coming, address = (Signal(index_for(p.beats)) for _ in range(3))
+        following, address = Signal(index_for(p.beats)), Signal(index_for(p.beats))
         fetched, drawing = Signal(), Signal()
         beat_in_fetch = Signal(self.i.payload.shape())
         beat_in_draw = Signal(self.i.payload.shape())
@@ -139,16 +139,13 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
         slot = Signal(index_for(p.desired_bl))
 
         # Flow: `advance` moves the trains, `load` takes a beat from fetch to draw, `take` a new one to fetch.
-        advance, next_loads, load, take, finish, hold = (Signal() for _ in range(6))
+        advance, load, take, finish, hold = Signal(), Signal(), Signal(), Signal(), Signal()
         last_slot = slot == beat_in_draw.desired_bl - 1 if p.desired_bl > 1 else Const(1)
         m.d.comb += [
-            # The beat in fetch reads its states anew until it is loaded, so that their registers wait for `advance` alone.
-            coming.eq(Mux(between, self.i.payload.base, following)),
-            address.eq(Mux(fetched & ~next_loads, number_in_fetch, coming)),
+            address.eq(Mux(between, self.i.payload.base, following)),
             advance.eq(~self.o.valid | self.o.ready),
             finish.eq(advance & drawing & last_slot),
-            next_loads.eq(fetched & (~drawing | last_slot)),
-            load.eq(advance & next_loads),
+            load.eq(fetched & (finish | (advance & ~drawing))),
             self.i.ready.eq((~fetched | load) & ~hold),
             take.eq(self.i.valid & self.i.ready),
         ]
@@ -156,8 +153,8 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
             m.d.sync += [
                 fetched.eq(1),
                 beat_in_fetch.eq(self.i.payload),
-                number_in_fetch.eq(coming),
-                following.eq(coming + 1),
+                number_in_fetch.eq(address),
+                following.eq(address + 1),
                 between.eq(self.i.payload.end),
             ]
         with m.Elif(load):
@@ -184,18 +181,17 @@ class PulseGenerator(Block[PulseGeneratorParameters]):
             again = drawing & (number_in_draw == number_in_fetch)
             fresh = Mux(again, state, read.data) if p.fewest_beats == 1 else read.data
             m.d.comb += [
-                read.en.eq(advance | ~fetched),
+                read.en.eq(take | serve),
                 read.addr.eq(Mux(serve, request.beat, address)),
                 read_states[generator].eq(read.data),
                 write.en.eq(finish | (serve & request.write & (request.generator == generator))),
                 write.addr.eq(Mux(serve, request.beat, number_in_draw)),
                 write.data.eq(Mux(serve, request.state, state)),
             ]
-            # Also when nothing is drawn: then the state lies in the memory, and this register is enabled by `advance` alone.
-            with m.If(advance):
+            with m.If(load):
+                m.d.sync += state.eq(next_state(fresh, p.generator_width))
+            with m.Elif(advance & drawing & ~finish):
                 m.d.sync += state.eq(next_state(state, p.generator_width))
-                with m.If(next_loads):
-                    m.d.sync += state.eq(next_state(fresh, p.generator_width))
             words.append(state[:WORD_BITS])
 
         with m.If(advance):
