@@ -169,11 +169,13 @@ def campaign(
     task = Task(config, identity, dataset.train_images, dataset.train_labels)
     tally = Tally()
     runner = Campaign(task, board, baud=Connection.baud)
-    with tqdm(total=runs, unit="run", disable=True if quiet else None, leave=False) as bar:
-        for outcome in runner.run(runs, campaign_seed):
-            tally.add(outcome)
-            bar.update()
-    click.echo(tally.table())
+    try:
+        with _interrupts(), tqdm(total=runs, unit="run", disable=True if quiet else None, leave=False) as bar:
+            for outcome in runner.run(runs, campaign_seed):
+                tally.add(outcome)
+                bar.update()
+    finally:  # of the runs so far, if it was interrupted
+        click.echo(tally.table())
     for failure in tally.failures:
         click.echo(f"run {failure.number}: {failure.ending}: {failure.text}", err=True)
     return 1 if tally.failures else 0

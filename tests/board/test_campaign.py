@@ -4,7 +4,9 @@ than five hundred on the simulated one."""
 from __future__ import annotations
 
 import re
+import signal
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,6 +18,7 @@ from board.cli import main
 from board.faults import KINDS, Rates
 from board.identity import identity_of
 from board.simulator import Board
+from emulator.command_line import INTERRUPTED_EXIT
 from emulator.config import Config
 from emulator.machine import Connection
 from emulator.training.datasets import Dataset
@@ -90,6 +93,19 @@ def test_the_table_has_all_there_is() -> None:
     ):
         assert f"| {row} |" in table
     assert [failure.number for failure in tally.failures] == [3]
+
+
+def test_an_interrupted_campaign_tells_its_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(self: Campaign, runs: int, seed: int) -> Iterator[Outcome]:
+        yield Outcome(0, IDENTICAL, "", Counter())
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Campaign, "run", run)
+    assert main(["campaign", "--model", "--quiet"]) == INTERRUPTED_EXIT
+    captured = capsys.readouterr()
+    assert f"| {IDENTICAL} | 1 |" in captured.out and captured.err.split() == ["interrupted"]
 
 
 @pytest.mark.slow
