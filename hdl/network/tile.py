@@ -234,16 +234,15 @@ class Tile(Block[TileParameters]):
                 target.i.payload.negative[lane].eq(word < 0),
             ]
         # The last beat of an update cycle is the cause of its report, so it waits for the report before.
-        trains = self._relayed(m, target.o, "trains")
-        end = trains.payload.last & trains.payload.sideband
+        end = target.o.payload.last & target.o.payload.sideband
         free = ~(end & going.reporting)
         m.d.comb += [
-            self.pulse.valid.eq(trains.valid & free),
-            trains.ready.eq(self.pulse.ready & free),
-            self.pulse.payload.negative.eq(trains.payload.negative),
-            self.pulse.payload.side.eq(trains.payload.sideband),
+            self.pulse.valid.eq(target.o.valid & free),
+            target.o.ready.eq(self.pulse.ready & free),
+            self.pulse.payload.negative.eq(target.o.payload.negative),
+            self.pulse.payload.side.eq(target.o.payload.sideband),
         ]
-        _pass_vector(m, trains.payload, self.pulse.payload)
+        _pass_vector(m, target.o.payload, self.pulse.payload)
         wiring.connect(m, target.access, wiring.flipped(self.access))
         wiring.connect(m, target.answer, wiring.flipped(self.answer))
 
@@ -283,7 +282,7 @@ class Tile(Block[TileParameters]):
                 blocks.mean.i.payload.guard_bits.eq(settings.guard_bits),
             ]
         for step, target in pairwise(steps):
-            source = self._relayed(m, step.o, "mean" if step is blocks.mean else "restored")
+            source = self._relayed(m, step.o, "mean") if step is blocks.mean else step.o
             m.d.comb += [target.i.valid.eq(source.valid), source.ready.eq(target.i.ready)]
             _pass_vector(m, source.payload, target.i.payload)
         result = blocks.scale_back.o
