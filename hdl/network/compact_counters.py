@@ -32,13 +32,10 @@ CYCLE_BITS = 32
 class CompactCounters(wiring.Component):
     """As Counters, with ``operation`` of the phase. ``finish`` ends an image: adds what ``cycle``, ``image`` and ``error``
     counted since the last one. ``phase_bits``: of what a phase can count. Its memory holds ``descriptors`` words of
-    descriptors as well, which are neither read nor written together with counters; unless it ``keeps_descriptors``, what is
-    written of them is lost."""
+    descriptors as well, which are neither read nor written together with counters."""
 
-    def __init__(
-        self, layers: int, add_bits: int, phase_bits: int, descriptors: int, *, keeps_descriptors: bool = True
-    ) -> None:
-        self.layers, self.phase_bits, self.keeps_descriptors = layers, phase_bits, keeps_descriptors
+    def __init__(self, layers: int, add_bits: int, phase_bits: int, descriptors: int) -> None:
+        self.layers, self.phase_bits = layers, phase_bits
         address = index_for(layers * LAYER_WORDS)
         #: Words of either kind: those of descriptors lie in the upper half.
         self._half = 1 << max(address.width, index_for(descriptors).width)
@@ -61,8 +58,7 @@ class CompactCounters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        depth = 2 * self._half if self.keeps_descriptors else self._half
-        m.submodules.memory = memory = exclusive_memory(COUNTER_BITS, depth)
+        m.submodules.memory = memory = exclusive_memory(COUNTER_BITS, 2 * self._half)
         read, write = memory.read_port(), memory.write_port()
         number, finishing, storing = Signal(range(4)), Signal(), Signal()
         sums = [Signal(self.phase_bits, name=f"sum_{place}") for place in range(4)]
@@ -85,19 +81,14 @@ class CompactCounters(wiring.Component):
         value = Mux(finishing, Array([*counts, 0])[number], Array(sums)[number])
         asked, given = self.descriptors_read, self.descriptors_write
         m.d.comb += [
-            read.addr.eq(self.read.address),
-            read.en.eq(self.read.enable),
+            read.addr.eq(Mux(asked.enable, asked.address | self._half, self.read.address)),
+            read.en.eq(asked.enable | self.read.enable),
             self.read.data.eq(read.data),
-            write.addr.eq(self.write.address),
-            write.en.eq(self.write.enable),
-            write.data.eq(self.write.data),
+            asked.data.eq(read.data),
+            write.addr.eq(Mux(given.enable, given.address | self._half, self.write.address)),
+            write.en.eq(given.enable | self.write.enable),
+            write.data.eq(Mux(given.enable, given.data, self.write.data)),
         ]
-        if self.keeps_descriptors:
-            m.d.comb += asked.data.eq(read.data)
-            with m.If(asked.enable):
-                m.d.comb += [read.addr.eq(asked.address | self._half), read.en.eq(1)]
-            with m.If(given.enable):
-                m.d.comb += [write.addr.eq(given.address | self._half), write.en.eq(1), write.data.eq(given.data)]
         with m.FSM():
             with m.State("idle"):
                 m.d.sync += finishing.eq(self.finish)

@@ -319,24 +319,6 @@ class Network(Block[NetworkParameters]):
 
     def _fetch_descriptor(self, m: Module, going: Going, fetch: wiring.PureInterface) -> None:
         """All parts of a layer's descriptor, then its settings to tile and crossbar."""
-        if self.parameters.all_fixed:
-            m.d.comb += going.layer.as_value().eq(self.parameters.fixed_bits)
-            with m.State("fetch"):
-                m.next = "settings"
-        else:
-            self._fetch_parts(m, going, fetch)
-        tile, crossbar = self._parts.tile.settings, self._parts.crossbar.settings
-        given = Signal(2)
-        with m.State("settings"):
-            m.d.comb += [tile.valid.eq(~given[0]), crossbar.valid.eq(~given[1])]
-            m.d.sync += given.eq(given | Cat(tile.ready, crossbar.ready))
-            with m.If((given | Cat(tile.ready, crossbar.ready)).all()):
-                m.d.sync += given.eq(0)
-                m.next = "forward"
-                with m.If(going.returning):
-                    m.next = "errors"
-
-    def _fetch_parts(self, m: Module, going: Going, fetch: wiring.PureInterface) -> None:
         parts = self.descriptor_parts
         part, arriving = Signal(range(parts + 1)), Signal()
         address = Signal.like(fetch.address)
@@ -358,6 +340,16 @@ class Network(Block[NetworkParameters]):
                     m.d.sync += word.eq(Cat(word[PART_BITS:], fetch.data))
                 with m.If(part == parts - 1):
                     m.next = "settings"
+        tile, crossbar = self._parts.tile.settings, self._parts.crossbar.settings
+        given = Signal(2)
+        with m.State("settings"):
+            m.d.comb += [tile.valid.eq(~given[0]), crossbar.valid.eq(~given[1])]
+            m.d.sync += given.eq(given | Cat(tile.ready, crossbar.ready))
+            with m.If((given | Cat(tile.ready, crossbar.ready)).all()):
+                m.d.sync += given.eq(0)
+                m.next = "forward"
+                with m.If(going.returning):
+                    m.next = "errors"
 
     def _run_phases(self, m: Module, going: Going) -> None:
         parts, layer = self._parts, going.layer.layer
@@ -365,7 +357,7 @@ class Network(Block[NetworkParameters]):
         with m.State("errors"):
             m.d.comb += parts.error_stage.start.eq(1)
             m.next = "mantissas"
-        deep = self.parameters.layers > 1  # else nothing is ever read backward, and synthesis takes it all away
+        deep = self.parameters.layers > 1  # else nothing is ever read backward, and synthesis takes away what would
         with m.State("mantissas"), m.If(parts.error_stage.done):
             m.next = "update"
             if deep:

@@ -18,6 +18,7 @@ from hdl.periphery.activation import ActivationBackParameters, ActivationParamet
 from hdl.periphery.im2col import Im2colBackParameters
 from hdl.periphery.softmax import SoftmaxParameters
 from hdl.shapes import width_for
+from hdl.single_port import SPRAM_ADDRESS_BITS
 
 
 class NetworkParameters(Parameters):
@@ -120,14 +121,13 @@ class NetworkParameters(Parameters):
         return descriptor_layout(self.widths, self.tile, self.crossbar)
 
     def in_spram(self) -> NetworkParameters:
-        """With the weights in SB_SPRAM256KA of an iCE40 UltraPlus; it does the same in the same cycles."""
-        weights = {"weights_in_spram": True}
-        return self.model_copy(update={"crossbar": self.crossbar.model_copy(update=weights)})
-
-    @property
-    def all_fixed(self) -> bool:
-        """Whether every bit of a descriptor is built in: then there is no table of them."""
-        return self.fixed_mask == (1 << self.descriptor_layout.size) - 1
+        """With the weights in SB_SPRAM256KA of an iCE40 UltraPlus; it does the same in the same cycles. Raises ValueError for
+        more weights than that holds."""
+        weights, most = self.crossbar.weight_words, 1 << SPRAM_ADDRESS_BITS
+        if weights > most:
+            raise ValueError(f"{weights} weights: accepted: at most {most} in SB_SPRAM256KA")
+        in_spram = self.crossbar.model_copy(update={"weights_in_spram": True})
+        return self.model_copy(update={"crossbar": in_spram})
 
     def descriptor_words(self, stages: Sequence[Stage]) -> list[int]:
         """The descriptors of a network. Raises ValueError if this hardware is made for others."""

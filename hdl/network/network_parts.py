@@ -85,9 +85,7 @@ def parts_of(p: NetworkParameters, identity: int, tile: Tile, crossbar: Crossbar
     error_stage: ErrorStage | SerialErrorStage
     if p.compact:
         host = CompactHost(identity, ports, pixel_bits=widths.address)
-        counters = CompactCounters(
-            p.layers, largest.bit_length(), p.phase_bits, p.layers * descriptor_parts, keeps_descriptors=not p.all_fixed
-        )
+        counters = CompactCounters(p.layers, largest.bit_length(), p.phase_bits, p.layers * descriptor_parts)
         error_stage = SerialErrorStage(widths, p.slopes, p.sum_magnitude_bits)
     else:
         host = Host(identity, ports)

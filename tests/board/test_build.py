@@ -116,6 +116,12 @@ def test_a_config_that_hardware_does_not_hold_is_refused(tmp_path: Path) -> None
         build(TARGETS["icebreaker"], config, builds=tmp_path)
 
 
+def test_more_weights_than_spram_holds_are_refused(tmp_path: Path) -> None:
+    target = TARGETS["icebreaker"]
+    with pytest.raises(BuildError, match=r"board 'icebreaker': \d+ weights: accepted: at most 16384 in SB_SPRAM256KA"):
+        build(target, target.load("lenet-board"), builds=tmp_path)
+
+
 def test_a_build_without_the_board_s_clock_is_an_error() -> None:
     built = Build(Path("top.bit"), 1, {}, {"$glbnet$clk": Clock(100.0, 12.0)})
     with pytest.raises(BuildError, match=r"no clock of 45.0 MHz"):

@@ -78,6 +78,17 @@ def test_compact_hardware_changes_no_bit(digits) -> None:
     assert np.array_equal(machine.train(images[:2], labels[:2]), logits[:2])
 
 
+def test_a_network_of_one_array_is_golden() -> None:
+    """One that never reads backward."""
+    config = load("smallest")
+    dataset = load_dataset("digits", height=config.input.height, width=config.input.width, classes=config.classes)
+    images, labels = dataset.train_images[:IMAGES], dataset.train_labels[:IMAGES]
+    golden, logits = trained_golden(config, images, labels)
+    machine = RtlMachine(config)
+    assert np.array_equal(machine.train(images, labels), logits)
+    assert_equal(golden, machine)
+
+
 def test_compact_hardware_refuses_settings_that_it_has_not_built_in() -> None:
     parameters = NetworkParameters.of_config(load("tiny", COMPACT))
     with pytest.raises(

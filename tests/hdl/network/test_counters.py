@@ -56,7 +56,7 @@ def choose(context, counters: Counters | CompactCounters, operation: Operation) 
 async def fill(context, counters: Counters | CompactCounters, words: Counter[int]) -> None:  # type: ignore[no-untyped-def]
     for address, word in words.items():
         await write(context, counters.write, address, word)
-    if isinstance(counters, CompactCounters) and counters.keeps_descriptors:
+    if isinstance(counters, CompactCounters):
         for number in range(DESCRIPTORS):
             await write(context, counters.descriptors_write, number, ~number % (1 << 64))
 
@@ -84,12 +84,11 @@ async def end_image(context, counters: CompactCounters, words: Counter[str]) -> 
     await store(context, counters, counters.finish)
 
 
-@pytest.mark.parametrize("kind", ("wide", "compact", "compact without descriptors"))
+@pytest.mark.parametrize("kind", ("wide", "compact"))
 def test_what_is_added_is_read(kind: str) -> None:
     counters: Counters | CompactCounters = Counters(LAYERS, ADD_BITS)
     if kind != "wide":
-        keeps = kind == "compact"
-        counters = CompactCounters(LAYERS, ADD_BITS, PHASE_BITS, DESCRIPTORS, keeps_descriptors=keeps)
+        counters = CompactCounters(LAYERS, ADD_BITS, PHASE_BITS, DESCRIPTORS)
     generator = np.random.default_rng(1)
     begin = Counter({address: int(generator.integers(1 << 40)) for address in range(LAYERS * LAYER_WORDS)})
     counted = [Counter[str]() for _ in range(LAYERS)]
@@ -117,7 +116,7 @@ def test_what_is_added_is_read(kind: str) -> None:
             added = counted[layer][names[place]] if place < len(names) else 0
             assert await read(context, counters.read, address) == word + added, address
             checked += 1
-        if isinstance(counters, CompactCounters) and counters.keeps_descriptors:
+        if isinstance(counters, CompactCounters):
             for number in range(DESCRIPTORS):
                 assert await read(context, counters.descriptors_read, number) == ~number % (1 << 64)
                 checked += 1
