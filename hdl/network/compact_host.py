@@ -1,12 +1,13 @@
-"""`host` for the smallest FPGAs: the same words of the bus (hdl/network/host.py), of which nothing is copied.
+"""`host` for the smallest FPGAs: the same words of the bus (hdl/network/host.py), of which next to nothing is copied.
 
-A word of ``bus`` stays at the port until it is served, and what is read stays where it comes from until the reply is taken.
-No word is wider than the bus, so there is no register *high*. Cycles, images and errors are words of the counters' memory (hdl/network/compact_counters.py).
+A word of ``bus`` stays at the port until what it is for has taken it, and what is read stays where it comes from until the
+reply is taken; in between only the kind of the read is kept, so that nobody has to take a reply to have a read taken. No word
+is wider than the bus, so there is no register *high*. Cycles, images and errors are words of the counters' memory (hdl/network/compact_counters.py).
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 
 from hdl.network.compact_counters import FIRST_OF_HOST
@@ -57,31 +58,40 @@ class CompactHost(wiring.Component):
             self.tile_access.valid.eq(access & to_tile),
             self.crossbar_access.valid.eq(access & to_crossbar),
         ]
-        plain = Signal(BUS_BITS)
         with m.Switch(offset):
+            for which, register in registers.items():
+                with m.Case(which.value), m.If(access & is_register & request.write):
+                    m.d.sync += register.eq(request.data)
+        # Of the read that is answered: what it is of, none of them for a register that there is not; and which register.
+        of_register = is_register & ~offset[len(number) :].any()
+        asked = Cat(is_count, of_register & ~is_count, is_descriptor, to_tile, to_crossbar)
+        kinds, kept = Signal(len(asked)), Signal.like(number)
+        with m.If(access):
+            m.d.sync += [kinds.eq(asked), kept.eq(number)]
+        plain = Signal(BUS_BITS)
+        with m.Switch(kept):
             for which, register in registers.items():
                 with m.Case(which.value):
                     m.d.comb += plain.eq(register)
-                    with m.If(access & is_register & request.write):
-                        m.d.sync += register.eq(request.data)
             with m.Case(Register.IDENTITY.value):
                 m.d.comb += plain.eq(self.identity)
+        there = Signal(init=1)
         sources = (
-            (is_count, 1, self.counters_read.data),
-            (is_register, 1, plain),
-            (is_descriptor, 1, self.descriptors_read.data),
-            (to_tile, self.tile_answer.valid, self.tile_answer.payload.state),
-            (to_crossbar, self.crossbar_answer.valid, self.crossbar_answer.payload.data),
+            (1, self.counters_read.data),
+            (1, plain),
+            (1, self.descriptors_read.data),
+            (self.tile_answer.valid, self.tile_answer.payload.state),
+            (self.crossbar_answer.valid, self.crossbar_answer.payload.data),
         )
-        there = Signal()
-        for place, (chosen, valid, word) in enumerate(sources):
-            with m.If(chosen) if place == 0 else m.Elif(chosen):
+        for kind, (valid, word) in zip(kinds, sources, strict=True):
+            with m.If(kind):
                 m.d.comb += [there.eq(valid), self.reply.payload.data.eq(word)]
+        *_, of_tile, of_crossbar = kinds
         taken = serve & there & self.reply.ready
         m.d.comb += [
             self.reply.valid.eq(serve & there),
-            self.tile_answer.ready.eq(taken & to_tile),
-            self.crossbar_answer.ready.eq(taken & to_crossbar),
+            self.tile_answer.ready.eq(taken & of_tile),
+            self.crossbar_answer.ready.eq(taken & of_crossbar),
         ]
         with m.FSM():
             with m.State("idle"):
@@ -90,12 +100,12 @@ class CompactHost(wiring.Component):
             with m.State("access"):
                 m.d.comb += access.eq(1)
                 with m.If(Mux(to_tile, self.tile_access.ready, Mux(to_crossbar, self.crossbar_access.ready, 1))):
-                    m.d.comb += self.bus.ready.eq(request.write)
+                    m.d.comb += self.bus.ready.eq(1)
                     m.next = "idle"
                     with m.If(~request.write):
                         m.next = "serve"
             with m.State("serve"):
-                m.d.comb += [serve.eq(1), self.bus.ready.eq(taken)]
+                m.d.comb += serve.eq(1)
                 with m.If(taken):
                     m.next = "idle"
         return m

@@ -150,6 +150,14 @@ def train_alike(config: Config, board: SimulatedBoard, dataset: Dataset, count: 
         assert compare_machines(config, ["fast", "board"], images, labels, build=build) is None
 
 
+@pytest.mark.timeout(1200)  # it may have to be compiled
+def test_a_compact_network() -> None:
+    """Its host takes words of the bus in its own way."""
+    config = load("smallest")
+    dataset = load_dataset("digits", height=config.input.height, width=config.input.width, classes=config.classes)
+    train_alike(config, SimulatedBoard(config, simulated_link(config)), dataset, 8)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_thousand_images_of_tiny(tiny: Config, tiny_digits: Dataset, tiny_board: SimulatedBoard) -> None:
