@@ -31,6 +31,9 @@ from hdl.tools import NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, ToolError, run_tool, t
 
 BUILD_FOLDER = Path(__file__).parents[1] / "build" / "report"
 HARNESS = "report_harness"
+CELLS, TIMING = "cells.json", "timing.json"
+#: LUTs from which on a design is large.
+LARGE = 20_000
 #: In nextpnr's names of the clocks: a clock input tied to a constant; and ends of paths that are no registers of the clock.
 CONSTANT_CLOCK = "$PACKER_"
 ELSEWHERE = ("<async>", CONSTANT_CLOCK)
@@ -46,6 +49,7 @@ class Device:
     register_map: str  # Yosys' file that makes the device's registers of plain ones
     place_and_route: str
     options: tuple[str, ...]
+    options_if_large: tuple[str, ...]  # instead of nextpnr's own way to place and route
     luts: Mapping[str, int]  # of every cell that takes LUTs, how many
     registers: Sequence[str]  # beginnings of cell names
     multipliers: Sequence[str]
@@ -59,8 +63,10 @@ DEVICES: dict[str, Device] = {
         synthesis="synth_ecp5",
         register_map="+/lattice/cells_map_trellis.v",
         place_and_route=NEXTPNR_ECP5,
-        # With the default router: router2 costs some blocks a third of Fmax.
         options=("--85k", "--speed", "6", "--package", "CABGA381", "--lpf-allow-unconstrained"),
+        # For 30,000 LUTs the default placer needs a half more wire, and then neither router ends. Not for small designs:
+        # router2 costs some blocks a third of Fmax.
+        options_if_large=("--placer", "static", "--router", "router2"),
         # A carry cell takes the two LUTs of a slice; a distributed memory takes three slices.
         luts={"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
         registers=("TRELLIS_FF",),
@@ -74,6 +80,7 @@ DEVICES: dict[str, Device] = {
         register_map="+/ice40/ff_map.v",
         place_and_route=NEXTPNR_ICE40,
         options=("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
+        options_if_large=(),
         luts={"SB_LUT4": 1},  # a carry lies beside the LUT of its sum
         registers=("SB_DFF",),
         multipliers=("SB_MAC16",),
@@ -137,7 +144,7 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
         (
             *reading,
             f"{device.synthesis} -top {name}",
-            "tee -q -o cells.json stat -json",
+            f"tee -q -o {CELLS} stat -json",
             "read_verilog harness.v",
             f"hierarchy -check -top {HARNESS}",
             f"proc {HARNESS}",
@@ -148,10 +155,11 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
             "write_json netlist.json",
         )
     )
-    routing = [*device.options, "--json", "netlist.json", "--report", "timing.json", "--freq", f"{device.target:g}"]
+    routing = [*device.options, "--json", "netlist.json", "--report", TIMING, "--freq", f"{device.target:g}"]
     routing += ["--seed", "1", "--timing-allow-fail"]
+    large = [str(LARGE), *device.options_if_large]
     tools = [tool_version(tool) for tool in (YOSYS, device.place_and_route)]
-    digest = hashlib.sha256(json.dumps([source, around, script, routing, tools]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([source, around, script, routing, large, tools]).encode()).hexdigest()[:16]
     finished = builds / f"{name}-{digest}"
     if not finished.exists():
         builds.mkdir(parents=True, exist_ok=True)
@@ -159,11 +167,20 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
         (folder / file).write_text(source, encoding="utf-8")
         (folder / "harness.v").write_text(around, encoding="utf-8")
         run_tool(YOSYS, ["-q", "-p", script], folder)
+        if _luts(device, _counts(name, (folder / CELLS).read_text("utf-8"))) >= LARGE:
+            routing += device.options_if_large
         run_tool(device.place_and_route, routing, folder)
         _put(folder, finished)
-    return read_result(
-        name, device, (finished / "cells.json").read_text("utf-8"), (finished / "timing.json").read_text("utf-8")
-    )
+    return read_result(name, device, (finished / CELLS).read_text("utf-8"), (finished / TIMING).read_text("utf-8"))
+
+
+def _counts(name: str, cells: str) -> Mapping[str, int]:
+    """Of a block's cells, by type."""
+    return json.loads(cells)["modules"][f"\\{name}"].get("num_cells_by_type", {})
+
+
+def _luts(device: Device, counts: Mapping[str, int]) -> int:
+    return sum(device.luts.get(cell, 0) * number for cell, number in counts.items())
 
 
 def _put(folder: Path, finished: Path) -> None:
@@ -178,7 +195,7 @@ def _put(folder: Path, finished: Path) -> None:
 
 def read_result(name: str, device: Device, cells: str, timing: str) -> Result:
     """From what the tools wrote: Yosys' cells of every module, nextpnr's timing. Raises ToolError."""
-    counts = json.loads(cells)["modules"][f"\\{name}"].get("num_cells_by_type", {})
+    counts = _counts(name, cells)
 
     def count(beginnings: Sequence[str]) -> int:
         return sum(number for cell, number in counts.items() if cell.startswith(tuple(beginnings)))
@@ -191,7 +208,7 @@ def read_result(name: str, device: Device, cells: str, timing: str) -> Result:
     if len(clocks) != 1:
         raise ToolError(f"{name}: {len(clocks)} clocks with a path from register to register; accepted: one")
     return Result(
-        luts=sum(device.luts.get(cell, 0) * number for cell, number in counts.items()),
+        luts=_luts(device, counts),
         registers=count(device.registers),
         multipliers=count(device.multipliers),
         memories=count(device.memories),
