@@ -59,7 +59,7 @@ def compare_machines(
     difference = state_difference(names, [machine.state() for machine in machines])
     if difference is not None:
         return f"first difference before any image: {difference}"
-    with tqdm(total=len(images), unit=" images", dynamic_ncols=True, file=sys.stderr, leave=False) as bar:
+    with tqdm(total=len(images), unit=" images", dynamic_ncols=True, file=sys.stderr, leave=False, disable=None) as bar:
         for first in range(0, len(images), IMAGES_PER_STEP):
             last = min(first + IMAGES_PER_STEP, len(images))
             before = [machine.state() for machine in machines]

@@ -84,7 +84,7 @@ class _Tracing:
     def compare_all(self, machines: Sequence[Machine]) -> Verdict:
         """From the initial states; a bar on stderr shows progress."""
         images = range(len(self.images))
-        for image in tqdm(images, unit=" traces", dynamic_ncols=True, file=sys.stderr, leave=False):
+        for image in tqdm(images, unit=" traces", dynamic_ncols=True, file=sys.stderr, leave=False, disable=None):
             report = self._compare(machines, image)
             if report is not None:
                 return Verdict(False, report)

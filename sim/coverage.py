@@ -53,7 +53,7 @@ def document(coverages: dict[str, Coverage]) -> str:
 
 @click.command(help=__doc__)
 def main() -> None:
-    write_atomically(PAGE, document({name: measured(name) for name in tqdm(BLOCKS)}).encode())
+    write_atomically(PAGE, document({name: measured(name) for name in tqdm(BLOCKS, disable=None)}).encode())
 
 
 if __name__ == "__main__":
