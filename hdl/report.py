@@ -1,10 +1,10 @@
 """What a block costs and how fast it is: synthesised, placed and routed, one block at a time.
 
 The block stands in a harness that takes its I/O out of the way: one shift register, filled from a pin, drives all inputs
-(``rst`` too), and one register per output bit takes the outputs and is kept, though nothing reads it. So any number of
-port bits fits two pins, nothing is optimised away, and every path of the block begins and ends in a register: Fmax
-holds for the block between registered neighbours. The block is synthesised alone, and its LUTs, registers, multipliers
-and memories counted; then the harness, which has no gates, is laid around it for place and route.
+(``rst`` too, but not a network's), and one register per output bit takes the outputs and is kept, though nothing reads it.
+So any number of port bits fits two pins, nothing is optimised away, and every path of the block begins and ends in a
+register: Fmax holds for the block between registered neighbours. The block is synthesised alone, and its LUTs, registers,
+multipliers and memories counted; then the harness, which has no gates, is laid around it for place and route.
 
 Results are kept under build/report by a digest of everything they depend on. Work goes on in a folder of its own, which
 takes its place when it is complete, so reports may run side by side.
@@ -101,14 +101,15 @@ class Result:
     path: str  # the slowest one, from register to register
 
 
-def harness(name: str, description: Mapping[str, Any]) -> str:
-    """The Verilog around block ``name``: see the module."""
-    inputs, outputs = [("rst", 1)], []
+def harness(name: str, description: Mapping[str, Any], *, resets: bool = True) -> str:
+    """The Verilog around block ``name``: see the module. Not ``resets``: a device's configuration is the only reset, as on the
+    boards; one line to the thousands of registers of a network would draw all of them together."""
+    inputs, outputs = [("rst", 1)] if resets else [], []
     for port, member in description["streams"].items():
         toward, back = (inputs, outputs) if member["direction"] == "in" else (outputs, inputs)
         toward += [(f"{port}__payload", member["width"]), (f"{port}__valid", 1)]
         back += [(f"{port}__ready", 1)]
-    connections = [".clk(clk)"]
+    connections = [".clk(clk)"] if resets else [".clk(clk)", ".rst(1'b0)"]
     widths = {}
     for bus, ports in (("given", inputs), ("offered", outputs)):
         low = 0
@@ -139,7 +140,7 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
         file, source, reading = "block.il", to_rtlil(name, block), ("read_rtlil block.il", AFTER_RTLIL)
     else:
         file, source, reading = "block.v", to_verilog(name, block), ("read_verilog block.v",)
-    around = harness(name, describe(name, block))
+    around = harness(name, describe(name, block), resets=name != NETWORK)
     script = "; ".join(
         (
             *reading,

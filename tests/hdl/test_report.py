@@ -106,6 +106,11 @@ def test_the_harness_reaches_every_bit_once() -> None:
     assert "reg [10:0] given;" in source and "reg [9:0] taken;" in source and ".clk(clk)" in source
 
 
+def test_the_harness_without_reset() -> None:
+    source = harness("block", {"streams": {"i": {"direction": "in", "width": 5}}}, resets=False)
+    assert ".rst(1'b0)" in source and ".i__payload(given[4:0])" in source
+
+
 def test_the_reason_of_a_failure() -> None:
     log = "Info: packing\nERROR: no Bels remaining of type MAC16\nERROR: stopped\n"
     assert reason(log) == "no Bels remaining of type MAC16"
