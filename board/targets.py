@@ -59,7 +59,7 @@ class Target:
         return load(source or self.config, (*self.settings, *assignments), seed)
 
 
-#: Of an ECP5 that is nearly full: the default placer needs a half more wire, and then neither router ends.
+#: Of an ECP5 that is nearly full: nextpnr's default placer needs a half more wire, and no router came near its end.
 FULL_ECP5 = {"nextpnr_opts": "--placer static --router router2"}
 
 TARGETS: dict[str, Target] = {

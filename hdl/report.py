@@ -64,7 +64,7 @@ DEVICES: dict[str, Device] = {
         register_map="+/lattice/cells_map_trellis.v",
         place_and_route=NEXTPNR_ECP5,
         options=("--85k", "--speed", "6", "--package", "CABGA381", "--lpf-allow-unconstrained"),
-        # For 30,000 LUTs the default placer needs a half more wire, and then neither router ends. Not for small designs:
+        # For 30,000 LUTs the default placer needs a half more wire, and no router came near its end. Not for small ones:
         # router2 costs some blocks a third of Fmax.
         options_if_large=("--placer", "static", "--router", "router2"),
         # A carry cell takes the two LUTs of a slice; a distributed memory takes three slices.
