@@ -26,6 +26,8 @@ from tests.formal.test_tile import SMALL
 
 #: Of counts: of what is in one place, at most one; of all on their way.
 ONE, MANY = 2, 4
+#: More than a search of the maxima takes, and than management without a division.
+MANAGEMENT_CYCLES = 8
 LONG = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
@@ -107,7 +109,7 @@ class ConservationHarness(ContractHarness):
     # --- the parts --------------------------------------------------------------------------------------------------
 
     def claim_reports(self, m: Module) -> None:
-        """A report for every command."""
+        """A report for every command, with what `ends` claims as a lemma."""
         tile, going = self.block, self.block.going
         self.claim_ends(m)
         owed = self.owed(m, "reports", taken(tile.command), taken(tile.report), MANY)
@@ -202,7 +204,6 @@ class ConservationHarness(ContractHarness):
             self.claim(name, run_of(m, condition, MANAGEMENT_CYCLES, name) < MANAGEMENT_CYCLES)
 
 
-MANAGEMENT_CYCLES = 8
 PARTS: dict[str, Callable[[ConservationHarness, Module], None]] = {
     name.removeprefix("claim_"): method
     for name, method in vars(ConservationHarness).items()
@@ -236,7 +237,8 @@ def test_conservation(part: str) -> None:
     assert proof, proof
 
 
-#: For every part, text of the tile, and what in its place breaks that part within some twenty cycles: longer runs are hard to find.
+#: For every part, text of the tile, and what in its place breaks that part within some twenty cycles: longer runs are hard to
+#: find.
 FAULTS = {
     "reports": ("free = ~(end & going.reporting)", "free = ~(end & 0)"),
     "ends": ("rows.payload.last & going.pulses_on_their_way):", "rows.payload.last & going.reporting):"),
