@@ -7,7 +7,8 @@ block memory, a register for every bit that is written and one for every bit tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from amaranth.hdl import ShapeLike
@@ -15,11 +16,15 @@ from amaranth.lib.memory import Memory
 
 #: The attribute of memories that says so to Yosys.
 EXCLUSIVE = "no_rw_check"
+#: The attribute of memories that are too deep for the choice among LUTs of every bit, though they hold few.
+IN_BLOCK = {"ram_style": "block"}
 #: Yosys' commands after it has read RTLIL, in which a memory of Amaranth gives the old word whatever its attributes are:
 #: its registers are taken off, to be found anew with regard to them.
 AFTER_RTLIL = "proc; memory_nordff"
 
 
-def exclusive_memory(shape: ShapeLike, depth: int, init: Iterable[Any] = ()) -> Memory:
+def exclusive_memory(
+    shape: ShapeLike, depth: int, init: Iterable[Any] = (), attrs: Mapping[str, Any] = MappingProxyType({})
+) -> Memory:
     """At least two words, since a word alone has no address."""
-    return Memory(shape=shape, depth=max(2, depth), init=init, attrs={EXCLUSIVE: 1})
+    return Memory(shape=shape, depth=max(2, depth), init=init, attrs={EXCLUSIVE: 1, **attrs})

@@ -25,8 +25,8 @@ from hdl.fixed import round_shift
 from hdl.pipeline import delayed, registered
 from hdl.shapes import beat, index_for, signed_for, stream_of, width_for
 
-#: Memories, word, Gaussian word, times gain, sum, rounded; the queue, saturated on the way into it; its front.
-LATENCY = 8
+#: Memories, word, Gaussian word, times gain, sum, rounded, compared; the queue, saturated on the way into it; its front.
+LATENCY = 9
 #: Of the queue: those on the way, those that wait, and a few whose going is not known yet; a distributed memory of 16.
 PLACES = 16
 
@@ -67,16 +67,20 @@ class Converter(wiring.Component):
         wiring.connect(m, offered, wiring.flipped(self.sense))
         # Beats that have been read, queued, taken from the queue, modulo twice its places.
         begun, queued, taken = (Signal(range(2 * PLACES), name=name) for name in ("begun", "queued", "taken"))
-        reading, live = Signal(), Signal(LATENCY - 2)
+        reading, room, live = Signal(), Signal(), Signal(LATENCY - 2)
+        waiting = Signal(range(2 * PLACES))
         last = self.number == self.beats - 1
         m.d.sync += [
             live.eq(Cat(self.read, live)),
             begun.eq(begun + self.read),
             queued.eq(queued + write.en),
             taken.eq(taken + (front.valid & front.ready)),
+            # Of the cycle before, in which one more may have begun.
+            room.eq(waiting < PLACES - 1),
         ]
         m.d.comb += [
-            self.read.eq(reading & (self.number < self.summed) & ((begun ^ taken) != PLACES)),
+            waiting.eq(begun - taken),
+            self.read.eq(reading & (self.number < self.summed) & room),
             self.draw.eq(live[0] & self.noise_gain.any()),
             write.addr.eq(queued),
             write.en.eq(live[-1]),
@@ -111,9 +115,10 @@ class Converter(wiring.Component):
         noise = Signal(signed(GAUSSIAN_SHAPE.width + len(self.noise_gain)), name=f"noise_{lane}")
         noisy = Signal(signed_for(largest), name=f"noisy_{lane}")
         code = Signal(signed_for((largest >> p.adc_shift) + 1), name=f"code_{lane}")
+        compared = Signal.like(code, name=f"compared_{lane}")
+        above, below = (Signal(name=f"{name}_{lane}") for name in ("above", "below"))
         total = delayed(m, Const(1), self.sums[lane], 3, f"sum_{lane}")[-1]
-        above, below = code >= self.limit, code <= -self.limit
-        limited = Mux(above, self.limit, Mux(below, -self.limit, code))
+        limited = Mux(above, self.limit, Mux(below, -self.limit, compared))
         drawn = gaussian(m, word)
         m.d.comb += [
             converted.elements[lane].eq(limited),
@@ -125,4 +130,7 @@ class Converter(wiring.Component):
             noise.eq(xi * self.noise_gain),
             noisy.eq(total + noise),
             code.eq(round_shift(noisy, p.adc_shift)),
+            compared.eq(code),
+            above.eq(code >= self.limit),
+            below.eq(code <= -self.limit),
         ]

@@ -33,9 +33,10 @@ from hdl.array.crossbar_parameters import DEVICE_BITS, CrossbarParameters, Cross
 from hdl.array.device import BOUND_DELAY, MOVE_LATENCY, WEIGHT_DELAY, DeviceLane, line_layout, sum_shape
 from hdl.array.intake import BANKS, Intake, column_bits, column_number, drive_payload, entry_layout, pulse_payload
 from hdl.array.noise_generators import NoiseGenerators
-from hdl.array.sequencer import COLUMN_DELAY, PRODUCT_DELAY, Sequencer, sum_delay
+from hdl.array.sequencer import COLUMN_DELAY, PRODUCT_DELAY, WRITE_DELAY, Sequencer, sum_delay
 from hdl.block import Block
-from hdl.memory import exclusive_memory
+from hdl.deep_memory import DeepMemory
+from hdl.memory import IN_BLOCK, exclusive_memory
 from hdl.serial.crossbar import SerialCrossbar, update_cycles
 from hdl.shapes import record, stream_of, width_for
 
@@ -87,7 +88,7 @@ class Crossbar(Block[CrossbarParameters]):
         """At most, between the last beat of ``pulse`` and its report; a block that fires may take a cycle less."""
         if not firing_columns:
             return LISTED + 1
-        block = 2 * firing_columns + COLUMN_DELAY + MOVE_LATENCY
+        block = 2 * firing_columns + WRITE_DELAY
         return LISTED + 2 + settings.row_beats + 4 * settings.row_blocks + block * firing_blocks
 
     def elaborate(self, platform: object) -> Module:
@@ -165,18 +166,22 @@ class Crossbar(Block[CrossbarParameters]):
         # From the entry's address on: fetched in cycle 1, registered in 2 and 3; its column's address follows in 3.
         entry, second = Signal(entry_layout(p)), Signal(entry_layout(p))
         m.d.sync += [entry.eq(entry_read.data), second.eq(entry)]
-        # Addresses of weights end in registers of their own, the nearest that all memories have in common.
+        # Addresses of weights end in registers of their own, the nearest that all memories have in common. So does what is
+        # written, since the memories of a lane lie far from each other.
         weight_addresses: list[Value] = [sequencer.block_base + entry.column]
         for delay in range(1, COLUMN_DELAY + MOVE_LATENCY - ADDRESS_DELAY + 1):
             weight_addresses.append(Signal.like(sequencer.block_base, name=f"weight_address_{delay}"))
             m.d.sync += weight_addresses[delay].eq(weight_addresses[delay - 1])
-        read_address, write_address = Signal.like(sequencer.block_base), Signal.like(sequencer.block_base)
+        read_address, moved_address, write_address = (
+            Signal.like(sequencer.block_base, name=name) for name in ("read_address", "moved_address", "write_address")
+        )
         read_after = COLUMN_DELAY + WEIGHT_DELAY - 1 - ADDRESS_DELAY
         m.d.sync += [
             read_address.eq(
                 Mux(access.accessing, request.address, Mux(update, weight_addresses[read_after], weight_addresses[0]))
             ),
-            write_address.eq(Mux(access.accessing, request.address, weight_addresses[-1])),
+            moved_address.eq(Mux(access.accessing, request.address, weight_addresses[-1])),
+            write_address.eq(moved_address),
         ]
 
         column_words = self._column_device(m, settings, entry.column, access)
@@ -196,24 +201,18 @@ class Crossbar(Block[CrossbarParameters]):
         for number in range(p.devices):
             group, place = divmod(number, p.lanes)
             m.submodules[f"lane_{number}"] = lane = DeviceLane(p)
-            m.submodules[f"weights_{number}"] = memory = exclusive_memory(lane.weight.shape(), p.weight_words)
-            write, read = memory.write_port(), memory.read_port()
+            m.submodules[f"weights_{number}"] = memory = DeepMemory(lane.weight.shape(), p.weight_words)
             stored = Signal(name=f"stored_{number}")
             m.d.sync += stored.eq((request.space == Space.WEIGHT) & (request.lane == number))
+            m.d.sync += [
+                memory.data.eq(Mux(access.accessing, request.data[: p.weight_bits].as_signed(), lane.moved)),
+                memory.write.eq(Mux(access.write, stored, update & live[COLUMN_DELAY + MOVE_LATENCY - 1] & lane.fires)),
+            ]
             m.d.comb += [
-                read.addr.eq(read_address),
-                write.addr.eq(write_address),
-                write.data.eq(Mux(access.accessing, request.data[: p.weight_bits].as_signed(), lane.moved)),
-                write.en.eq(
-                    Mux(
-                        access.write,
-                        stored,
-                        update & live[COLUMN_DELAY + MOVE_LATENCY - 1] & lane.fires,
-                    )
-                ),
+                memory.read_address.eq(read_address),
+                memory.write_address.eq(write_address),
                 lane.settings.eq(settings),
                 lane.update.eq(update),
-                lane.even.eq(sequencer.even),
                 lane.clear.eq(sequencer.clear),
                 lane.load.eq(sequencer.load[group]),
                 lane.row.eq(row_lines[place]),
@@ -222,7 +221,7 @@ class Crossbar(Block[CrossbarParameters]):
                 lane.column.eq(column),
                 lane.column_device.eq(column_device),
                 lane.late_device.eq(late_device[-1]),
-                lane.weight.eq(read.data),
+                lane.weight.eq(memory.q),
                 lane.restart.eq(sequencer.restart),
                 lane.accumulate.eq(live[PRODUCT_DELAY - 1]),
                 lane.shift.eq(sequencer.shift),
@@ -321,7 +320,7 @@ class Crossbar(Block[CrossbarParameters]):
             m.submodules[f"sums_{lane}"] = memory = exclusive_memory(sum_shape(p), p.longest_beats)
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
-                read.addr.eq(Mux(resuming, numbers[-3], converter.number)),
+                read.addr.eq(Mux(resuming, numbers[-4], converter.number)),
                 read.en.eq(resuming | converter.read),
                 write.addr.eq(Mux(backward, numbers[-1], sequencer.row)),
                 write.data.eq(Mux(backward, total, lanes[lane].total)),
@@ -329,8 +328,7 @@ class Crossbar(Block[CrossbarParameters]):
                 converter.sums[lane].eq(read.data),
             ]
             sums.append(read.data)
-        m.d.comb += before.eq(Mux(sequencer.first_block, 0, Array(sums)[places[-2]]))
-        m.d.sync += total.eq(in_block + before)
+        m.d.sync += [before.eq(Mux(sequencer.first_block, 0, Array(sums)[places[-3]])), total.eq(in_block + before)]
 
         # Beats that are complete: with one block, those before the column just summed.
         complete = Signal(width_for(p.longest_beats))
@@ -394,7 +392,7 @@ class Crossbar(Block[CrossbarParameters]):
             ("row_masks", p.row_beats, settings.row_base, Space.ROW_MASK),
             ("column_masks", p.column_beats, settings.column_base, Space.COLUMN_MASK),
         ):
-            m.submodules[name] = memory = exclusive_memory(p.lanes, depth)
+            m.submodules[name] = memory = exclusive_memory(p.lanes, depth, attrs=IN_BLOCK)
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
                 write.addr.eq(request.address),

@@ -88,8 +88,10 @@ class CrossbarAccess(wiring.Component):
         with m.FSM() as serving:
             with m.State("idle"):
                 m.d.comb += self.access.ready.eq(self.allowed & ~self.answer.valid)
+                # Whether it is taken is known late, and many registers would hear of it.
+                m.d.sync += self.request.eq(self.access.payload)
                 with m.If(self.access.valid & self.access.ready):
-                    m.d.sync += [self.request.eq(self.access.payload), self.accessing.eq(1)]
+                    m.d.sync += self.accessing.eq(1)
                     m.next = "lead"
             with m.State("lead"):
                 m.next = "serve"

@@ -24,8 +24,10 @@ A column takes two cycles. All four draws of a device have the same form, and tw
     multiplier                                  h * step             step * factor
     then                                                       +-              rs     +-weight  limit   moved
 
-In cycle 0 ``column`` is there, and holds for two cycles. ``weight`` is expected in cycle 11 (reading: a cycle before its
-product is formed), ``late_device`` in cycle 5; ``moved`` and ``fires`` are there in cycle 14, MOVE_LATENCY.
+The second cycle after a reset is even, the fourth, and so on: every lane counts for itself, as the sequencer does, since one
+net to all lanes would have thousands of ends. In cycle 0 ``column`` is there, and holds for two cycles. ``weight`` is
+expected in cycle 11 (reading: in cycle 1, so that it goes to nothing but the register ``kept``), ``late_device`` in cycle 5;
+``moved`` and ``fires`` are there in cycle 14, MOVE_LATENCY.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ from hdl.fixed import ones, round_half_up, round_shift, sum_or_difference
 from hdl.shapes import record, signed_for, width_for
 
 #: Rounds of ``mix`` in front of the first register of a draw.
-FIRST_ROUNDS = 2
+FIRST_ROUNDS = 1
 #: Cycles in which the words of the bounds, and the moved weight, follow the column's.
 BOUND_DELAY, MOVE_LATENCY = 5, 14
 #: When the column's weight must come out of the memory, counted likewise.
@@ -110,11 +112,11 @@ class DeviceLane(wiring.Component):
             max(p.weight_bits, signed_for(p.largest_factor).width, signed_for(p.largest_ratio).width)
         )
         self._multiplier = signed(max(p.code_bits, signed_for(max(p.largest_step, p.largest_directed_step)).width))
+        self._even = Signal()  # the first of the two cycles of a column
         super().__init__(
             {
                 "settings": In(p.settings),
                 "update": In(1),  # else reading
-                "even": In(1),  # of the two cycles of a column
                 "clear": In(1),  # a row that does nothing
                 "load": In(1),  # the row
                 "row": In(self.line),
@@ -140,6 +142,7 @@ class DeviceLane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p = self.parameters
+        m.d.sync += self._even.eq(~self._even)
         row, row_device = register(self.line), register(DEVICE_BITS)
         with m.If(self.clear):
             m.d.sync += row.value.eq(0)
@@ -147,9 +150,9 @@ class DeviceLane(wiring.Component):
             m.d.sync += [row.eq(self.row), row_device.eq(self.row_device)]
 
         both = (row.value & self.column.value)[: p.desired_bl]
-        up = self._delayed(m, self.even, row.negative == self.column.negative, 6, "up")
-        fires = self._delayed(m, self.even, both.any(), 7, "fires")
-        counts = self._delayed(m, self.even, ones(both), 2, "count")
+        up = self._delayed(m, self._even, row.negative == self.column.negative, 6, "up")
+        fires = self._delayed(m, self._even, both.any(), 7, "fires")
+        counts = self._delayed(m, self._even, ones(both), 2, "count")
         m.d.comb += [self.coincidences.eq(counts[0]), self.fires.eq(fires[6])]
 
         factor, step, ratio, bound, rising = self._draws(m, row, row_device, counts, up[2])
@@ -188,33 +191,33 @@ class DeviceLane(wiring.Component):
         # Per bit: three LUTs a lane for a, one for b; what columns alone decide is shared by all lanes.
         own, column, late = row_device, self.column_device, self.late_device
         own_bound = Mux(rises, device_word(own, HIGH), device_word(own, LOW))
-        noise_or_high = Mux(self.even, self.column.noise, device_word(late, HIGH))
-        step_or_ratio = Mux(self.even, device_word(column, STEP), device_word(column, RATIO))
-        own_step_or_ratio = Mux(self.even, device_word(own, STEP), device_word(own, RATIO))
+        noise_or_high = Mux(self._even, self.column.noise, device_word(late, HIGH))
+        step_or_ratio = Mux(self._even, device_word(column, STEP), device_word(column, RATIO))
+        own_step_or_ratio = Mux(self._even, device_word(own, STEP), device_word(own, RATIO))
         m.d.comb += [
             a.word.eq(
-                Mux(self.even, row.noise, own_bound) ^ Mux(~self.even & ~rises, device_word(late, LOW), noise_or_high)
+                Mux(self._even, row.noise, own_bound) ^ Mux(~self._even & ~rises, device_word(late, LOW), noise_or_high)
             ),
             b.word.eq(own_step_or_ratio ^ step_or_ratio),
-            a.mean.eq(Mux(self.even, cycle_mean, given.bound_mean)),
-            b.mean.eq(Mux(self.even, given.step_mean, 0)),
+            a.mean.eq(Mux(self._even, cycle_mean, given.bound_mean)),
+            b.mean.eq(Mux(self._even, given.step_mean, 0)),
         ]
         gain_a, gain_b = register(a.gain.shape()), register(b.gain.shape())
         # Without a coincidence the device does not move, whatever the gain.
         gains = Array(given.cycle_gain[max(c, 1)] for c in range(p.desired_bl + 1))
         m.d.sync += [
-            gain_a.eq(Mux(self.even, gains[counts[0]], given.bound_gain)),
-            gain_b.eq(Mux(self.even, given.step_gain, given.ratio_gain)),
+            gain_a.eq(Mux(self._even, gains[counts[0]], given.bound_gain)),
+            gain_b.eq(Mux(self._even, given.step_gain, given.ratio_gain)),
         ]
         m.d.comb += [a.gain.eq(gain_a), b.gain.eq(gain_b)]
 
         size = Mux(b.o < 0, 0, b.o)[: width_for(p.largest_step)]
         limited = Mux(a.o > p.weight_limit, p.weight_limit, a.o)
         bound = Mux(a.o < 0, 0, limited)[: p.weight_bits - 1]
-        factors = self._delayed(m, ~self.even, a.o[: signed_for(p.largest_factor).width].as_signed(), 2, "factor")
-        steps = self._delayed(m, ~self.even, size, 2, "step")
-        bounds = self._delayed(m, self.even, bound, 2, "bound")
-        rising = self._delayed(m, ~self.even, rises, 4, "rising")
+        factors = self._delayed(m, ~self._even, a.o[: signed_for(p.largest_factor).width].as_signed(), 2, "factor")
+        steps = self._delayed(m, ~self._even, size, 2, "step")
+        bounds = self._delayed(m, self._even, bound, 2, "bound")
+        rising = self._delayed(m, ~self._even, rises, 4, "rising")
         return factors[1], steps, b.o[: signed_for(p.largest_ratio).width].as_signed(), bounds[1], rising[3]
 
     def _multiply(
@@ -223,9 +226,12 @@ class DeviceLane(wiring.Component):
         """The shared multiplier, its operands and the accumulator behind it."""
         p = self.parameters
         multiplicand, multiplier = register(self._multiplicand), register(self._multiplier)
-        product = register(self.product.shape())
+        product, code = register(self.product.shape()), register(signed(p.code_bits))
         m.d.comb += self.product.eq(product)
-        m.d.sync += product.eq(multiplicand * multiplier)
+        m.d.sync += [
+            product.eq(multiplicand * multiplier),
+            code.eq(Mux(self.forward, self.column.value, row.value)[: p.code_bits].as_signed()),
+        ]
 
         directed = register(width_for(p.largest_directed_step))
         # A negative sum becomes 0, so only the halves of positive ones matter: they are rounded up.
@@ -233,12 +239,11 @@ class DeviceLane(wiring.Component):
         m.d.sync += directed.eq(Mux(exact < 0, 0, exact))
         with m.If(self.update):
             m.d.sync += [
-                multiplicand.eq(Mux(self.even, Mux(up, ratio, -ratio), factor)),
-                multiplier.eq(Mux(self.even, steps[0], directed)),
+                multiplicand.eq(Mux(self._even, Mux(up, ratio, -ratio), factor)),
+                multiplier.eq(Mux(self._even, steps[0], directed)),
             ]
         with m.Else():
-            code = Mux(self.forward, self.column.value, row.value)
-            m.d.sync += [multiplicand.eq(self.weight), multiplier.eq(code[: p.code_bits].as_signed())]
+            m.d.sync += [multiplicand.eq(self.kept), multiplier.eq(code)]
 
         total = register(sum_shape(p))
         m.d.comb += self.total.eq(total)

@@ -22,12 +22,14 @@ from hdl.array.intake import BANKS, Mode
 from hdl.shapes import index_for, width_for
 
 #: Cycles from the address of a list entry to: its column in the lanes (updates), its product (reads).
-COLUMN_DELAY, PRODUCT_DELAY = 5, 6
+COLUMN_DELAY, PRODUCT_DELAY = 5, 7
+#: Cycles to the write of its moved weight.
+WRITE_DELAY = COLUMN_DELAY + MOVE_LATENCY + 1
 
 
 def pipeline_depth(parameters: CrossbarParameters) -> int:
     """Cycles from the address of a list entry to the last write that comes of it."""
-    return max(COLUMN_DELAY + MOVE_LATENCY, sum_delay(parameters))
+    return max(WRITE_DELAY, sum_delay(parameters))
 
 
 def sum_delay(parameters: CrossbarParameters) -> int:

@@ -32,7 +32,7 @@ LAYER_WORDS = 16
 
 
 class Counters(wiring.Component):
-    """``add``: what to add to each counter in this cycle. ``flush`` adds all sums to the words of ``layer`` and clears
+    """What to add to each counter in this cycle, which is done a cycle later. ``flush`` adds all sums to the words of ``layer`` and clears
     them; ``done`` for a cycle after that. ``read`` and ``write``: the host's side, not during a flush."""
 
     def __init__(self, layers: int, add_bits: int) -> None:
@@ -55,7 +55,8 @@ class Counters(wiring.Component):
         read, write = memory.read_port(), memory.write_port()
         sums = [Signal(PHASE_BITS, name=f"{name}_sum") for name in COUNTERS]
         for name, total in zip(COUNTERS, sums, strict=True):
-            m.d.sync += total.eq(total + getattr(self, name))
+            added = Signal.like(getattr(self, name), name=f"{name}_added")
+            m.d.sync += [added.eq(getattr(self, name)), total.eq(total + added)]
         m.d.comb += [
             read.addr.eq(self.read.address),
             read.en.eq(self.read.enable),

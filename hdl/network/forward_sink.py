@@ -60,14 +60,19 @@ class ForwardSink(wiring.Component):
         maximum, places = self._pool(m, windows, value, taken)
         complete = windows.inside & (~self.layer.pooled | (windows.place == 3))
         logits_end = self.logits.valid & self.logits.ready & self.logits.payload.last
-        m.d.comb += [
+        ended = Signal()
+        # A register between the comparison and the block memories, which lie anywhere.
+        m.d.sync += [
             self.memory.address.eq(self.layer.output_base + windows.address),
-            self.places.address.eq(self.memory.address),
             self.memory.data.eq(maximum),
             self.places.data.eq(places),
             self.memory.enable.eq(taken & complete),
+            ended.eq(taken & windows.ends),
+        ]
+        m.d.comb += [
+            self.places.address.eq(self.memory.address),
             self.places.enable.eq(self.memory.enable),
-            self.done.eq(Mux(self.layer.is_last, logits_end, taken & windows.ends)),
+            self.done.eq(Mux(self.layer.is_last, logits_end, ended)),
         ]
         return m
 

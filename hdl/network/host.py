@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Signal, Value, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -90,7 +90,7 @@ class HostPorts:
 
 
 class Host(wiring.Component):
-    """``busy``: an access is under way. ``cycle``, ``image``, ``error``: to be counted in this cycle. Both ``access``
+    """``busy``: an access is under way. ``cycle``, ``image``, ``error``: to be counted, a cycle later. Both ``access``
     ports take the payloads of the tile and of the crossbar."""
 
     def __init__(self, identity: int, ports: HostPorts) -> None:
@@ -103,6 +103,7 @@ class Host(wiring.Component):
         space, offset = request.address[SPACE_BIT:], request.address[:SPACE_BIT]
         high = Signal(max(1, len(self.crossbar_access.payload.data) - BUS_BITS))
         registers = [*self._registers(m), high]
+        selected, chosen = self._select(m, registers, offset)
         self._lead(m, request, offset, high)
         m.d.comb += self.busy.eq(1)
         with m.If(self.reply.valid & self.reply.ready):
@@ -112,18 +113,18 @@ class Host(wiring.Component):
                 m.d.comb += [self.busy.eq(0), self.bus.ready.eq(self.allowed & ~self.reply.valid)]
                 with m.If(self.bus.valid & self.bus.ready):
                     m.d.sync += request.eq(self.bus.payload)
-                    m.next = "access"
+                    m.next = "select"
+            with m.State("select"):
+                m.next = "access"
             with m.State("access"):
                 m.next = "idle"
                 with m.If(space == Space.REGISTERS.value):
-                    # What does not exist reads as 0, so that no reader waits for ever.
-                    self._answer(m, ~request.write, Const(0))
                     for number, register in enumerate(registers):
-                        with m.If(offset == number):
-                            self._answer(m, ~request.write, register)
-                            if isinstance(register, Signal):
-                                with m.If(request.write):
-                                    m.d.sync += register.eq(request.data)
+                        if isinstance(register, Signal):
+                            with m.If(selected[number] & request.write):
+                                m.d.sync += register.eq(request.data)
+                    with m.If(~request.write):
+                        m.next = "read"
                 with m.Elif((space == Space.DESCRIPTORS.value) | (space == Space.COUNTERS.value)):
                     for number, (read, write) in self._memories.items():
                         with m.If(space == number):
@@ -135,6 +136,8 @@ class Host(wiring.Component):
                 with m.Else():
                     self._pass_on(m, request, self.crossbar_access, "crossbar")
             with m.State("read"):
+                with m.If(space == Space.REGISTERS.value):
+                    self._answer(m, 1, chosen)
                 for number, (read, _) in self._memories.items():
                     with m.If(space == number):
                         self._answer(m, 1, read.data)
@@ -161,8 +164,19 @@ class Host(wiring.Component):
         """In the order of Register, but for the last."""
         counts = [Signal(BUS_BITS, name=name) for name in ("cycles", "images", "errors")]
         for count, event in zip(counts, (self.cycle, self.image, self.error), strict=True):
-            m.d.sync += count.eq(count + event)
+            happened = Signal(name=f"{count.name}_happened")
+            m.d.sync += [happened.eq(event), count.eq(count + happened)]
         return [self.last_layer, self.last_pixel, *counts, Value.cast(self.identity)]
+
+    def _select(self, m: Module, registers: list[Value], offset: Value) -> tuple[Signal, Signal]:
+        """A bit for each register, a cycle after the offset of one; and its word a cycle later. What does not exist reads as
+        0, so that no reader waits for ever."""
+        selected, chosen = Signal(len(registers)), Signal(BUS_BITS)
+        m.d.sync += [selected.eq(Cat(offset == number for number in range(len(registers)))), chosen.eq(0)]
+        for number, register in enumerate(registers):
+            with m.If(selected[number]):
+                m.d.sync += chosen.eq(register)
+        return selected, chosen
 
     def _lead(self, m: Module, request: data.View, offset: Value, high: Value) -> None:
         """The request to all that it may be for."""

@@ -302,17 +302,19 @@ class Network(Block[NetworkParameters]):
 
     def _take_job(self, m: Module, going: Going) -> None:
         host, loader = self._parts.host, self._parts.image_loader
+        begins = Signal()
+        m.d.comb += begins.eq(self.job.valid & self.job.ready)
+        m.d.sync += loader.start.eq(begins)
         with m.State("idle"):
             m.d.comb += [host.allowed.eq(1), self.job.ready.eq(~self.bus.valid & ~host.busy)]
-            with m.If(self.job.valid & self.job.ready):
-                m.d.comb += loader.start.eq(1)
-                m.d.sync += [
-                    going.train.eq(self.job.payload.train),
-                    going.label.eq(self.job.payload.label),
-                    going.number.eq(0),
-                    going.returning.eq(0),
-                    going.softened.eq(0),
-                ]
+            m.d.sync += [
+                going.train.eq(self.job.payload.train),
+                going.label.eq(self.job.payload.label),
+                going.number.eq(0),
+                going.returning.eq(0),
+                going.softened.eq(0),
+            ]
+            with m.If(begins):
                 m.next = "image"
         with m.State("image"), m.If(loader.done):
             m.next = "fetch"

@@ -92,11 +92,10 @@ def _run(
         context.set(lane.row, row)
         context.set(lane.row_device, row_device)
         context.set(lane.load, 1)
-        await context.tick()
+        await context.tick()  # the next cycle is the first even one
         context.set(lane.load, 0)
         for cycle in range(length):
             line, device = columns[at(cycle)]
-            context.set(lane.even, int(cycle % CYCLES_PER_COLUMN == 0))
             context.set(lane.column, line)
             context.set(lane.column_device, device)
             context.set(lane.late_device, columns[at(cycle - BOUND_DELAY)][1])
