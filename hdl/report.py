@@ -31,7 +31,7 @@ from hdl.tools import BEFORE_SYNTHESIS, NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, Tool
 
 BUILD_FOLDER = Path(__file__).parents[1] / "build" / "report"
 HARNESS = "report_harness"
-CELLS, TIMING = "cells.json", "timing.json"
+CELLS, TIMING, PINS = "cells.json", "timing.json", "pins.lpf"
 #: LUTs from which on a design is large.
 LARGE = 20_000
 #: In nextpnr's names of the clocks: a clock input tied to a constant; and ends of paths that are no registers of the clock.
@@ -50,6 +50,7 @@ class Device:
     place_and_route: str
     options: tuple[str, ...]
     options_if_large: tuple[str, ...]  # instead of nextpnr's own way to place and route
+    pins: str  # of such designs, where the clock comes in
     luts: Mapping[str, int]  # of every cell that takes LUTs, how many
     registers: Sequence[str]  # beginnings of cell names
     multipliers: Sequence[str]
@@ -66,7 +67,8 @@ DEVICES: dict[str, Device] = {
         options=("--85k", "--speed", "6", "--package", "CABGA381", "--lpf-allow-unconstrained"),
         # For 30,000 LUTs the default placer needs a half more wire, and no router came near its end. Not for small ones:
         # router2 costs some blocks a third of Fmax.
-        options_if_large=("--placer", "static", "--router", "router2"),
+        options_if_large=("--placer", "static", "--router", "router2", "--lpf", PINS),
+        pins='LOCATE COMP "clk" SITE "G2";\n',  # the static placer may choose one from where no clock line is reached
         # A carry cell takes the two LUTs of a slice; a distributed memory takes three slices.
         luts={"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
         registers=("TRELLIS_FF",),
@@ -81,6 +83,7 @@ DEVICES: dict[str, Device] = {
         place_and_route=NEXTPNR_ICE40,
         options=("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
         options_if_large=(),
+        pins="",
         luts={"SB_LUT4": 1},  # a carry lies beside the LUT of its sum
         registers=("SB_DFF",),
         multipliers=("SB_MAC16",),
@@ -159,7 +162,7 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
     )
     routing = [*device.options, "--json", "netlist.json", "--report", TIMING, "--freq", f"{device.target:g}"]
     routing += ["--seed", "1", "--timing-allow-fail"]
-    large = [str(LARGE), *device.options_if_large]
+    large = [str(LARGE), *device.options_if_large, device.pins]
     tools = [tool_version(tool) for tool in (YOSYS, device.place_and_route)]
     digest = hashlib.sha256(json.dumps([source, around, script, routing, large, tools]).encode()).hexdigest()[:16]
     finished = builds / f"{name}-{digest}"
@@ -168,6 +171,7 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=builds))
         (folder / file).write_text(source, encoding="utf-8")
         (folder / "harness.v").write_text(around, encoding="utf-8")
+        (folder / PINS).write_text(device.pins, encoding="utf-8")
         run_tool(YOSYS, ["-q", "-p", script], folder)
         if _luts(device, _counts(name, (folder / CELLS).read_text("utf-8"))) >= LARGE:
             routing += device.options_if_large

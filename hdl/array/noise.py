@@ -19,18 +19,20 @@ GAUSSIAN_SHAPE = signed_for(LARGEST_GAUSSIAN)
 
 
 def count_ones(m: Module, word: Value) -> Value:
-    """How many bits are set: full adders of two LUTs each, which take less than carry chains of a few bits."""
-    bits, digits = list(word), []
-    while bits:
-        carries = []
-        while len(bits) > 1:
-            a, b, c, *rest = [*bits, Const(0, 1)] if len(bits) == 2 else bits
-            total, carry = Signal(name="total"), Signal(name="carry")
+    """How many bits are set: full adders of two LUTs each, which take less than carry chains of a few bits; as many beside each
+    other as there are, which a simulator computes at once."""
+    digits = []
+    while len(word):
+        carries: list[Value] = []
+        while len(word) > 1:
+            adders = max(1, len(word) // 3)
+            a, b, c = (Cat(word, Const(0, 1))[k * adders : (k + 1) * adders] for k in range(3))
+            total, carry = Signal(adders, name="total"), Signal(adders, name="carry")
             m.d.comb += [total.eq(a ^ b ^ c), carry.eq((a & b) | (a & c) | (b & c))]
-            bits = [*rest, total]
+            word = Cat(word[3 * adders :], total)
             carries.append(carry)
-        digits.append(bits[0])
-        bits = carries
+        digits.append(word)
+        word = Cat(carries)
     return Cat(digits)
 
 
