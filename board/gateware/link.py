@@ -70,13 +70,12 @@ class Link(wiring.Component):
         wiring.connect(m, intake.o, wiring.flipped(self.commands))
         wiring.connect(m, wiring.flipped(self.answers), outlet.i)
 
-        session, greets = Signal(POSITION_BITS), Signal()
+        session, greeted, greets = Signal(POSITION_BITS), Signal(), Signal()
         accepts = intake.data & ~self.stopped
         m.d.comb += [
             uart_receiver.rx.eq(self.rx),
             self.tx.eq(uart_transmitter.tx),
             self.active.eq(session.any()),
-            self.restart.eq(intake.hello & (intake.field != session)),
             intake.session.eq(session),
             outlet.session.eq(session),
             outlet.taken.eq(intake.taken),
@@ -89,7 +88,12 @@ class Link(wiring.Component):
             outlet.acknowledged.eq(intake.field),
             outlet.repeat.eq(accepts & intake.repeat),
         ]
-        m.d.sync += greets.eq(intake.hello)  # after the reset
+        # Thousands of registers are reset, so a register says so; the greeting comes after it.
+        m.d.sync += [
+            self.restart.eq(intake.hello & (intake.field != session)),
+            greeted.eq(intake.hello),
+            greets.eq(greeted),
+        ]
         with m.If(intake.hello):
             m.d.sync += session.eq(intake.field)
         return m
