@@ -28,7 +28,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.array.adder_tree import adder_tree, levels
 from hdl.array.converter import LATENCY, Converter, sense_payload
-from hdl.array.crossbar_access import CrossbarAccess, Space, access_payload, data_bits
+from hdl.array.crossbar_access import CrossbarAccess, Space, access_payload, answer_bits
 from hdl.array.crossbar_parameters import DEVICE_BITS, CrossbarParameters, CrossbarSettings
 from hdl.array.device import BOUND_DELAY, MOVE_LATENCY, WEIGHT_DELAY, DeviceLane, line_layout, sum_shape
 from hdl.array.intake import BANKS, Intake, column_bits, column_number, drive_payload, entry_layout, pulse_payload
@@ -58,7 +58,7 @@ class Crossbar(Block[CrossbarParameters]):
                 "pulse": In(stream_of(pulse_payload(p))),
                 "report": Out(stream_of(record(coincidences=width_for(p.most_coincidences)))),
                 "access": In(stream_of(access_payload(p))),
-                "answer": Out(stream_of(record(data=data_bits(p)))),
+                "answer": Out(stream_of(record(data=answer_bits(p)))),
             },
         )
 
@@ -241,14 +241,13 @@ class Crossbar(Block[CrossbarParameters]):
         write, read = memory.write_port(), memory.read_port()
         address = Signal.like(read.addr, name="column_device_address")
         accessed = column_number(p, request.address, request.lane[: width_for(p.lanes - 1)])
-        m.d.sync += address.eq(Mux(access.accessing, accessed, settings.column_base * p.lanes + column))
+        m.d.sync += address.eq(settings.column_base * p.lanes + column)
         m.d.comb += [
             read.addr.eq(address),
             write.addr.eq(accessed),
             write.data.eq(request.data),
             write.en.eq(access.write & (request.space == Space.COLUMN_DEVICE)),
         ]
-        self._answer(m, access, Space.COLUMN_DEVICE, read.data)
         return read.data
 
     def _rows(
@@ -272,13 +271,12 @@ class Crossbar(Block[CrossbarParameters]):
             m.submodules[f"row_devices_{lane}"] = words = exclusive_memory(DEVICE_BITS, p.row_beats)
             word_write, word_read = words.write_port(), words.read_port()
             m.d.comb += [
-                word_read.addr.eq(Mux(access.accessing, request.address, settings.row_base + sequencer.row)),
+                word_read.addr.eq(settings.row_base + sequencer.row),
                 word_write.addr.eq(request.address),
                 word_write.data.eq(request.data),
                 word_write.en.eq(access.write & (request.space == Space.ROW_DEVICE) & (request.lane == lane)),
             ]
             devices.append(word_read.data)
-        self._answer(m, access, Space.ROW_DEVICE, Array(devices)[request.lane[: width_for(p.lanes - 1)]])
         return [read.data[lane] for lane in range(p.lanes)], devices
 
     def _count(self, m: Module, sequencer: Sequencer, lanes: list[DeviceLane]) -> None:
@@ -398,10 +396,9 @@ class Crossbar(Block[CrossbarParameters]):
                 write.addr.eq(request.address),
                 write.data.eq(request.data),
                 write.en.eq(access.write & (request.space == space)),
-                read.addr.eq(Mux(access.accessing, request.address, base + converter.number)),
-                read.en.eq(access.read | converter.read),
+                read.addr.eq(base + converter.number),
+                read.en.eq(converter.read),
             ]
-            self._answer(m, access, space, read.data)
             masks.append((memory, read.data))
         m.d.comb += converter.mask.eq(Mux(backward, masks[1][1], masks[0][1]))
         scanned = masks[1][0].read_port()

@@ -1,4 +1,5 @@
-"""Reading and writing the crossbar's memories from outside, while nothing else is under way.
+"""Reading and writing the crossbar's memories from outside, while nothing else is under way. What changes in training can be
+read; device words and masks are written only, and read as 0: hundreds of wires from all over the device would lead here.
 
 A word is taken into ``request``; from the next cycle on ``accessing`` leads its address to the memories through their address
 registers, a cycle later it is served (``read``, ``write``). What was read passes the outputs of the memories, a register of
@@ -43,6 +44,11 @@ def data_bits(parameters: CrossbarParameters) -> int:
     return max(device, parameters.generator_width, parameters.weight_bits, parameters.lanes)
 
 
+def answer_bits(parameters: CrossbarParameters) -> int:
+    """Of the widest thing read."""
+    return max(parameters.generator_width, parameters.weight_bits)
+
+
 def device_accesses(parameters: CrossbarParameters, number: int, words: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Address and data that bring the device words of a line of beat ``number`` into the memories."""
     if parameters.serial:
@@ -65,7 +71,7 @@ def access_payload(parameters: CrossbarParameters) -> data.StructLayout:
 class CrossbarAccess(wiring.Component):
     def __init__(self, parameters: CrossbarParameters) -> None:
         self.parameters = parameters
-        payload, bits = access_payload(parameters), data_bits(parameters)
+        payload, bits = access_payload(parameters), answer_bits(parameters)
         super().__init__(
             {
                 "access": In(stream_of(payload)),

@@ -11,7 +11,7 @@
 | 4 + n, the crossbar's space n | word << 8 \\| lane |
 
 Accesses are taken while ``allowed``. A read gives one word of ``reply``. Words of the crossbar that are wider than the bus
-have their upper bits in the register *high*: written before they are, and to be read after them.
+have their upper bits in the register *high*, which is written before they are; none of those can be read.
 """
 
 from __future__ import annotations
@@ -146,10 +146,7 @@ class Host(wiring.Component):
                 with m.State(name):
                     m.d.comb += answer.ready.eq(1)
                     with m.If(answer.valid):
-                        word = answer.payload.as_value()
-                        self._answer(m, 1, word)
-                        if len(word) > BUS_BITS:
-                            m.d.sync += high.eq(word[BUS_BITS:])
+                        self._answer(m, 1, answer.payload.as_value())
                         m.next = "idle"
         return m
 

@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
 from emulator.fixed import WORD_BITS
-from hdl.array.crossbar_access import Space, data_bits
+from hdl.array.crossbar_access import Space, answer_bits
 from hdl.array.crossbar_parameters import DRAWS, CrossbarParameters
 from hdl.memory import exclusive_memory
 from hdl.periphery.lfsr import next_state
@@ -101,13 +101,9 @@ class CrossbarMemories:
         m.d.comb += following.eq(next_state(self.state, p.generator_width))
         #: What the line's generator draws; what it has drawn before.
         self.fresh, self.drawn = following[:WORD_BITS], self.state[:WORD_BITS]
-        self.answer = Signal(data_bits(p))
+        self.answer = Signal(answer_bits(p))
         with m.Switch(self.space):
             with m.Case(Space.WEIGHT):
                 m.d.comb += self.answer.eq(self.weight.as_unsigned())
             with m.Case(Space.ROW_NOISE, Space.COLUMN_NOISE):
                 m.d.comb += self.answer.eq(self.state)
-            with m.Case(Space.ROW_DEVICE, Space.COLUMN_DEVICE):
-                m.d.comb += self.answer.eq(self.device)
-            with m.Default():
-                m.d.comb += self.answer.eq(1)  # a beat has one line, so none is masked
