@@ -6,7 +6,8 @@ So any number of port bits fits two pins, nothing is optimised away, and every p
 register: Fmax holds for the block between registered neighbours. The block is synthesised alone, and its LUTs, registers,
 multipliers and memories counted; then the harness, which has no gates, is laid around it for place and route.
 
-Results are kept under build/report by a digest of everything they depend on. Work goes on in a folder of its own, which
+Results are kept under build/report by a digest of everything they depend on: netlists, placements of large designs, and what
+was routed, so a report that was stopped goes on with the step it was in. Work goes on in a folder of its own, which
 takes its place when it is complete, so reports may run side by side.
 """
 
@@ -14,10 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from hdl.tools import BEFORE_SYNTHESIS, NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, Tool
 
 BUILD_FOLDER = Path(__file__).parents[1] / "build" / "report"
 HARNESS = "report_harness"
-CELLS, TIMING, PINS = "cells.json", "timing.json", "pins.lpf"
+CELLS, NETLIST, TIMING, PINS = "cells.json", "netlist.json", "timing.json", "pins.lpf"
 #: LUTs from which on a design is large.
 LARGE = 20_000
 #: In nextpnr's names of the clocks: a clock input tied to a constant; and ends of paths that are no registers of the clock.
@@ -137,6 +139,43 @@ endmodule
 
 def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER) -> Result:
     """Synthesise, place and route a block. Raises ToolError."""
+    netlist = _synthesise(name, block, device, builds)
+    cells = (netlist / CELLS).read_text("utf-8")
+    routing = [
+        *device.options,
+        "--report",
+        TIMING,
+        "--freq",
+        f"{device.target:g}",
+        "--seed",
+        "1",
+        "--timing-allow-fail",
+    ]
+    tool = device.place_and_route
+    if _luts(device, _counts(name, cells)) < LARGE:
+        routed = _kept(
+            builds, name, [netlist.name, routing], tool, lambda folder: _lay_out(tool, routing, netlist, folder)
+        )
+    else:
+        # A step of its own, since either takes long.
+        routing += device.options_if_large
+        placing, going_on = [*routing, "--no-route", "--write", NETLIST], [*routing, "--no-pack", "--no-place"]
+
+        def place(folder: Path) -> None:
+            (folder / PINS).write_text(device.pins, encoding="utf-8")
+            _lay_out(tool, placing, netlist, folder)
+
+        def route(folder: Path) -> None:
+            (folder / PINS).write_text(device.pins, encoding="utf-8")
+            _lay_out(tool, going_on, placed, folder)
+
+        placed = _kept(builds, f"{name}-placed", [netlist.name, placing, device.pins], tool, place)
+        routed = _kept(builds, name, [placed.name, going_on], tool, route)
+    return read_result(name, device, cells, (routed / TIMING).read_text("utf-8"))
+
+
+def _synthesise(name: str, block: Block, device: Device, builds: Path) -> Path:
+    """The folder of a block's netlist in its harness, and of its cells."""
     # A block as it is exported. Not a network: in Verilog every word of its memories is a statement, which takes Yosys ten
     # times as long. Not all as RTLIL: Yosys fails an assertion of its own with some blocks that it maps from Verilog.
     if name == NETWORK:
@@ -157,27 +196,36 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
             f"techmap -map {device.register_map} {HARNESS}",
             "flatten",
             "opt_clean -purge",
-            "write_json netlist.json",
+            f"write_json {NETLIST}",
         )
     )
-    routing = [*device.options, "--json", "netlist.json", "--report", TIMING, "--freq", f"{device.target:g}"]
-    routing += ["--seed", "1", "--timing-allow-fail"]
-    large = [str(LARGE), *device.options_if_large, device.pins]
-    tools = [tool_version(tool) for tool in (YOSYS, device.place_and_route)]
-    digest = hashlib.sha256(json.dumps([source, around, script, routing, large, tools]).encode()).hexdigest()[:16]
-    finished = builds / f"{name}-{digest}"
-    if not finished.exists():
-        builds.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=builds))
+
+    def make(folder: Path) -> None:
         (folder / file).write_text(source, encoding="utf-8")
         (folder / "harness.v").write_text(around, encoding="utf-8")
-        (folder / PINS).write_text(device.pins, encoding="utf-8")
         run_tool(YOSYS, ["-q", "-p", script], folder)
-        if _luts(device, _counts(name, (folder / CELLS).read_text("utf-8"))) >= LARGE:
-            routing += device.options_if_large
-        run_tool(device.place_and_route, routing, folder)
+
+    return _kept(builds, f"{name}-netlist", [source, around, script], YOSYS, make)
+
+
+def _lay_out(tool: str, options: Sequence[str], before: Path, folder: Path) -> None:
+    """Run nextpnr in ``folder`` on the netlist that the step before has made."""
+    given = f"given-{NETLIST}"
+    os.link(before / NETLIST, folder / given)  # the tool sees no other folder, not even through a symbolic link
+    run_tool(tool, ["--json", given, *options], folder)
+    (folder / given).unlink()
+
+
+def _kept(builds: Path, prefix: str, made_from: Sequence[Any], tool: str, make: Callable[[Path], None]) -> Path:
+    """The folder of what was made of the same before, by the same version of the tool, or is made now."""
+    digest = hashlib.sha256(json.dumps([made_from, tool_version(tool)]).encode()).hexdigest()[:16]
+    finished = builds / f"{prefix}-{digest}"
+    if not finished.exists():
+        builds.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=builds))
+        make(folder)
         _put(folder, finished)
-    return read_result(name, device, (finished / CELLS).read_text("utf-8"), (finished / TIMING).read_text("utf-8"))
+    return finished
 
 
 def _counts(name: str, cells: str) -> Mapping[str, int]:

