@@ -107,8 +107,8 @@ class Result:
 
 
 def harness(name: str, description: Mapping[str, Any], *, resets: bool = True) -> str:
-    """The Verilog around block ``name``: see the module. Not ``resets``: a device's configuration is the only reset, as on the
-    boards; one line to the thousands of registers of a network would draw all of them together."""
+    """The Verilog around block ``name``: see the module. Not ``resets``: a device's configuration is the only reset; one line to
+    the thousands of registers of a network would draw all of them together."""
     inputs, outputs = [("rst", 1)] if resets else [], []
     for port, member in description["streams"].items():
         toward, back = (inputs, outputs) if member["direction"] == "in" else (outputs, inputs)
