@@ -158,7 +158,7 @@ FAULTS: list[Fault] = [
     ),
     *_in(
         "crossbar",
-        ("sums of the block before are lost", "Mux(sequencer.first_block, 0, Array(sums)[places[-2]])", "Const(0)"),
+        ("sums of the block before are lost", "Mux(sequencer.first_block, 0, Array(sums)[places[-3]])", "Const(0)"),
         ("the noise gain of the other direction", "Mux(backward, settings.backward_noise_gain, settings.forward_noise_gain)", "settings.forward_noise_gain"),
         ("a device without coincidences is written", "update & live[COLUMN_DELAY + MOVE_LATENCY - 1] & lane.fires", "update & live[COLUMN_DELAY + MOVE_LATENCY - 1]"),
         ("coincidences are not cleared", "m.d.sync += counted.eq(0)", "m.d.sync += counted.eq(counted)"),
