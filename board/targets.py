@@ -69,7 +69,7 @@ TARGETS: dict[str, Target] = {
             name="ulx3s-85f",
             title="ULX3S with an ECP5-85F",
             platform=ULX3S_85F_Platform,
-            clock=45_000_000,
+            clock=60_000_000,
             baud=3_000_000,
             config="lenet-board",
             settings=("hardware.lanes=4",),
