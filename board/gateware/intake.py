@@ -26,6 +26,7 @@ from board.gateware.wire import (
     HostFrame,
 )
 from hdl.memory import exclusive_memory
+from hdl.pipeline import registered
 from hdl.shapes import record, stream_of
 
 KIND = -HOST_HEADER_BYTES - CRC_BYTES
@@ -124,16 +125,18 @@ class Intake(wiring.Component):
                 m.d.sync += self.taken.eq(place)
 
     def _give(self, m: Module, memory: Memory) -> None:
-        """The ring's bytes, in order."""
+        """The ring's bytes, in order. They come from a register: a block memory is slow, and what takes them lies far away."""
         read = memory.read_port()
         address_bits = len(read.addr)
+        given = BYTES.create(path=("given",))
         advance, some = Signal(), Signal()
         m.d.comb += [
-            advance.eq(~self.o.valid | self.o.ready),
+            advance.eq(~given.valid | given.ready),
             some.eq((self.limit + CRC_BYTES)[:address_bits] != self.taken[:address_bits]),
             read.addr.eq(self.limit),
             read.en.eq(advance),
-            self.o.payload.value.eq(read.data),
+            given.payload.value.eq(read.data),
         ]
         with m.If(advance):
-            m.d.sync += [self.o.valid.eq(some), self.limit.eq(self.limit + some)]
+            m.d.sync += [given.valid.eq(some), self.limit.eq(self.limit + some)]
+        wiring.connect(m, registered(m, given, "registered"), wiring.flipped(self.o))

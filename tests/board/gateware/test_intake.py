@@ -132,13 +132,14 @@ def test_the_ring_takes_its_capacity_and_not_a_byte_more() -> None:
     for part in parts[:2]:
         frames.append(data(SESSION, position, 0, part))
         position += len(part)
-    frames.append(data(SESSION, position, 0, parts[2] + b"!!!"))  # the byte that waits at the outlet has left the ring
+    # The two bytes that wait at the outlet have left the ring, the second of them after the first frame.
+    frames.append(data(SESSION, position, 0, parts[2] + b"!!!"))
     frames.append(data(SESSION, position, 0, parts[2]))
-    frames.append(data(SESSION, position + len(parts[2]), 0, b"!!"))
+    frames.append(data(SESSION, position + len(parts[2]), 0, b"!!!"))
     seen = run([frame + CRC for frame in frames], stop=5)
     assert seen.taken == [200, 400, 400, capacity, capacity]
     assert seen.stream == b"".join(parts)
-    assert seen.limits == [capacity + 1] * 5
+    assert seen.limits == [capacity + 1] + [capacity + 2] * 4
 
 
 @pytest.mark.parametrize("seed", range(2))
