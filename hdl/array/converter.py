@@ -20,13 +20,14 @@ from amaranth.lib.wiring import In, Out
 from emulator.fixed import WORD_BITS
 from hdl.array.crossbar_parameters import CrossbarParameters
 from hdl.array.device import sum_shape
-from hdl.array.noise import GAUSSIAN_SHAPE, gaussian
+from hdl.array.noise import GAUSSIAN_SHAPE, lowered_gaussian, raised_gaussian
 from hdl.fixed import round_shift
 from hdl.pipeline import delayed, registered
 from hdl.shapes import beat, index_for, signed_for, stream_of, width_for
 
-#: Memories, word, Gaussian word, times gain, sum, rounded, compared; the queue, saturated on the way into it; its front.
-LATENCY = 9
+#: Memories, word, its ones, Gaussian word, times gain, sum, rounded, compared; the queue, saturated on the way into it; its
+#: front.
+LATENCY = 10
 #: Of the queue: those on the way, those that wait, and a few whose going is not known yet; a distributed memory of 16.
 PLACES = 16
 
@@ -68,6 +69,7 @@ class Converter(wiring.Component):
         # Beats that have been read, queued, taken from the queue, modulo twice its places.
         begun, queued, taken = (Signal(range(2 * PLACES), name=name) for name in ("begun", "queued", "taken"))
         reading, room, live = Signal(), Signal(), Signal(LATENCY - 2)
+        draws = Signal()
         waiting = Signal(range(2 * PLACES))
         last = self.number == self.beats - 1
         m.d.sync += [
@@ -77,11 +79,13 @@ class Converter(wiring.Component):
             taken.eq(taken + (front.valid & front.ready)),
             # Of the cycle before, in which one more may have begun.
             room.eq(waiting < PLACES - 1),
+            # There in time, as the gain is.
+            draws.eq(self.noise_gain.any()),
         ]
         m.d.comb += [
             waiting.eq(begun - taken),
             self.read.eq(reading & (self.number < self.summed) & room),
-            self.draw.eq(live[0] & self.noise_gain.any()),
+            self.draw.eq(live[0] & draws),
             write.addr.eq(queued),
             write.en.eq(live[-1]),
             read.addr.eq(taken),
@@ -111,22 +115,24 @@ class Converter(wiring.Component):
         p = self.parameters
         largest = p.largest_sum + p.largest_noise
         word = Signal(WORD_BITS, name=f"word_{lane}")
+        counted = raised_gaussian(m, word)
+        raised = Signal(len(counted), name=f"raised_{lane}")
         xi = Signal(GAUSSIAN_SHAPE, name=f"xi_{lane}")
         noise = Signal(signed(GAUSSIAN_SHAPE.width + len(self.noise_gain)), name=f"noise_{lane}")
         noisy = Signal(signed_for(largest), name=f"noisy_{lane}")
         code = Signal(signed_for((largest >> p.adc_shift) + 1), name=f"code_{lane}")
         compared = Signal.like(code, name=f"compared_{lane}")
         above, below = (Signal(name=f"{name}_{lane}") for name in ("above", "below"))
-        total = delayed(m, Const(1), self.sums[lane], 3, f"sum_{lane}")[-1]
+        total = delayed(m, Const(1), self.sums[lane], 4, f"sum_{lane}")[-1]
         limited = Mux(above, self.limit, Mux(below, -self.limit, compared))
-        drawn = gaussian(m, word)
         m.d.comb += [
             converted.elements[lane].eq(limited),
             converted.saturated[lane].eq(enabled & (above | below)),
         ]
         m.d.sync += [
             word.eq(self.words[lane]),
-            xi.eq(drawn),
+            raised.eq(counted),
+            xi.eq(lowered_gaussian(raised)),
             noise.eq(xi * self.noise_gain),
             noisy.eq(total + noise),
             code.eq(round_shift(noisy, p.adc_shift)),

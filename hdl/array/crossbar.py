@@ -25,6 +25,7 @@ from __future__ import annotations
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hdl.array.adder_tree import adder_tree, levels
 from hdl.array.converter import LATENCY, Converter, sense_payload
@@ -82,14 +83,14 @@ class Crossbar(Block[CrossbarParameters]):
         blocks = settings.row_blocks
         block = columns + sum_delay(self.parameters)
         late = settings.column_beats - 1 if blocks > 1 else 0
-        return 2 * settings.row_beats + blocks * block + 4 * (blocks - 1) + LATENCY + 5 + late
+        return 2 * settings.row_beats + blocks * block + 3 * (blocks - 1) + LATENCY + 4 + late
 
     def update_cycles(self, settings: CrossbarSettings, firing_columns: int, firing_blocks: int) -> int:
         """At most, between the last beat of ``pulse`` and its report; a block that fires may take a cycle less."""
         if not firing_columns:
             return LISTED + 1
         block = 2 * firing_columns + WRITE_DELAY
-        return LISTED + 2 + settings.row_beats + 4 * settings.row_blocks + block * firing_blocks
+        return LISTED + 2 + settings.row_beats + 5 * settings.row_blocks + block * firing_blocks
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -229,9 +230,20 @@ class Crossbar(Block[CrossbarParameters]):
             lanes.append(lane)
         for lane, following in zip(lanes, lanes[p.lanes :], strict=False):
             m.d.comb += lane.shifted.eq(following.total)
-        self._answer(m, access, Space.WEIGHT, Array(lane.kept.as_unsigned() for lane in lanes)[request.lane])
+        self._answer(m, access, Space.WEIGHT, self._chosen_weight(m, lanes, request.lane))
         self._count(m, sequencer, lanes)
         return lanes, entry.column
+
+    def _chosen_weight(self, m: Module, lanes: list[DeviceLane], number: Value) -> Value:
+        """Of lane ``number``, a cycle later: first of every group, since lanes lie all over the device."""
+        size = self.parameters.lanes
+        bits = exact_log2(size)
+        within = []
+        for begin in range(0, len(lanes), size):
+            within.append(Signal(self.parameters.weight_bits, name=f"weight_of_group_{begin // size}"))
+            group = Array(lane.kept.as_unsigned() for lane in lanes[begin : begin + size])
+            m.d.sync += within[-1].eq(group[number[:bits]])
+        return Array(within)[number[bits:]]
 
     def _column_device(self, m: Module, settings: data.View, column: Value, access: CrossbarAccess) -> Value:
         """The device words of a column of the array, two cycles later."""
@@ -242,18 +254,15 @@ class Crossbar(Block[CrossbarParameters]):
         address = Signal.like(read.addr, name="column_device_address")
         accessed = column_number(p, request.address, request.lane[: width_for(p.lanes - 1)])
         m.d.sync += address.eq(settings.column_base * p.lanes + column)
-        m.d.comb += [
-            read.addr.eq(address),
-            write.addr.eq(accessed),
-            write.data.eq(request.data),
-            write.en.eq(access.write & (request.space == Space.COLUMN_DEVICE)),
-        ]
+        m.d.comb += read.addr.eq(address)
+        self._store(m, access, write, accessed, request.space == Space.COLUMN_DEVICE)
         return read.data
 
     def _rows(
         self, m: Module, settings: data.View, intake: Intake, sequencer: Sequencer, access: CrossbarAccess
     ) -> tuple[list[data.View], list[Value]]:
-        """What the rows of a beat do, and their device words, a cycle after the sequencer reads them."""
+        """What the rows of a beat do, and their device words, two cycles after the sequencer reads them: every word goes to a
+        lane of each group."""
         p = self.parameters
         request = access.request
         lines = data.ArrayLayout(line_layout(p), p.lanes)
@@ -270,14 +279,14 @@ class Crossbar(Block[CrossbarParameters]):
         for lane in range(p.lanes):
             m.submodules[f"row_devices_{lane}"] = words = exclusive_memory(DEVICE_BITS, p.row_beats)
             word_write, word_read = words.write_port(), words.read_port()
-            m.d.comb += [
-                word_read.addr.eq(settings.row_base + sequencer.row),
-                word_write.addr.eq(request.address),
-                word_write.data.eq(request.data),
-                word_write.en.eq(access.write & (request.space == Space.ROW_DEVICE) & (request.lane == lane)),
-            ]
-            devices.append(word_read.data)
-        return [read.data[lane] for lane in range(p.lanes)], devices
+            m.d.comb += word_read.addr.eq(settings.row_base + sequencer.row)
+            chosen = (request.space == Space.ROW_DEVICE) & (request.lane == lane)
+            self._store(m, access, word_write, request.address, chosen)
+            devices.append(Signal(DEVICE_BITS, name=f"row_device_{lane}"))
+            m.d.sync += devices[-1].eq(word_read.data)
+        beat_of_lines = Signal(lines)
+        m.d.sync += beat_of_lines.eq(read.data)
+        return [beat_of_lines[lane] for lane in range(p.lanes)], devices
 
     def _count(self, m: Module, sequencer: Sequencer, lanes: list[DeviceLane]) -> None:
         """Coincidences of an update cycle: those of a column, a cycle after it is in the lanes, through a tree."""
@@ -392,13 +401,8 @@ class Crossbar(Block[CrossbarParameters]):
         ):
             m.submodules[name] = memory = exclusive_memory(p.lanes, depth, attrs=IN_BLOCK)
             write, read = memory.write_port(), memory.read_port()
-            m.d.comb += [
-                write.addr.eq(request.address),
-                write.data.eq(request.data),
-                write.en.eq(access.write & (request.space == space)),
-                read.addr.eq(base + converter.number),
-                read.en.eq(converter.read),
-            ]
+            m.d.comb += [read.addr.eq(base + converter.number), read.en.eq(converter.read)]
+            self._store(m, access, write, request.address, request.space == space)
             masks.append((memory, read.data))
         m.d.comb += converter.mask.eq(Mux(backward, masks[1][1], masks[0][1]))
         scanned = masks[1][0].read_port()
@@ -407,6 +411,16 @@ class Crossbar(Block[CrossbarParameters]):
             scanned.en.eq(intake.read_mask),
             intake.column_mask.eq(scanned.data),
         ]
+
+    def _store(
+        self, m: Module, access: CrossbarAccess, port: wiring.PureInterface, address: Value, chosen: Value
+    ) -> None:
+        """What an access writes to a memory that cannot be read, where ``chosen``: a cycle later, from registers."""
+        for name, value in (("addr", address), ("data", access.request.data), ("en", access.write & chosen)):
+            driven = getattr(port, name)
+            late = Signal.like(driven, name=f"stored_{name}")
+            m.d.sync += late.eq(value)
+            m.d.comb += driven.eq(late)
 
     def _answer(self, m: Module, access: CrossbarAccess, space: Space, word: Value) -> None:
         """What an access to ``space`` reads, at the output of its memory or a cycle later."""

@@ -34,8 +34,9 @@ class Space(enum.Enum, shape=unsigned(3)):
     COLUMN_MASK = 6
 
 
-#: Cycles from ``read`` to ``chosen``: a memory, a register beside it, a register in front of the choice.
-REGISTERS = 3
+#: Cycles from ``read`` to ``chosen``: a memory, a register beside it, a choice among those nearby, a register in front of the
+#: choice among all.
+REGISTERS = 4
 
 
 def data_bits(parameters: CrossbarParameters) -> int:

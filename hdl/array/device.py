@@ -18,15 +18,15 @@ lie within the bounds of their devices, so a weight that rises needs the upper b
 
 A column takes two cycles. All four draws of a device have the same form, and two circuits (``Draw``) make two each:
 
-    cycle      even: 0   odd: 1   ..   5 (odd)      6    7      8     9     10     11     12     13      14
-    draw a     noise                   bound, with the sign of factor
+    cycle      even: 0   odd: 1   ..   6        7 (odd)   8     9     10     11     12     13      14
+    draw a     noise                            bound, with the sign of factor
     draw b     step      ratio
-    multiplier                                  h * step             step * factor
-    then                                                       +-              rs     +-weight  limit   moved
+    multiplier                         h * step                 step * factor
+    then                                                  +-              rs     +-weight  limit   moved
 
 The second cycle after a reset is even, the fourth, and so on: every lane counts for itself, as the sequencer does, since one
 net to all lanes would have thousands of ends. In cycle 0 ``column`` is there, and holds for two cycles. ``weight`` is
-expected in cycle 11 (reading: in cycle 1, so that it goes to nothing but the register ``kept``), ``late_device`` in cycle 5;
+expected in cycle 11 (reading: in cycle 1, so that it goes to nothing but the register ``kept``), ``late_device`` in cycle 7;
 ``moved`` and ``fires`` are there in cycle 14, MOVE_LATENCY.
 """
 
@@ -53,7 +53,7 @@ from hdl.shapes import record, signed_for, width_for
 #: Rounds of ``mix`` in front of the first register of a draw.
 FIRST_ROUNDS = 1
 #: Cycles in which the words of the bounds, and the moved weight, follow the column's.
-BOUND_DELAY, MOVE_LATENCY = 5, 14
+BOUND_DELAY, MOVE_LATENCY = 7, 14
 #: When the column's weight must come out of the memory, counted likewise.
 WEIGHT_DELAY = 11
 #: The draws of a device: step, ratio, upper and lower bound.
@@ -187,7 +187,8 @@ class DeviceLane(wiring.Component):
             width_for(p.step_mean),
             signed_for(max(p.largest_step, p.largest_ratio)),
         )
-        rises = up ^ (a.o < 0)
+        rising = self._delayed(m, ~self._even, up ^ (a.o < 0), 4, "rising")
+        rises = rising[0]
         # Per bit: three LUTs a lane for a, one for b; what columns alone decide is shared by all lanes.
         own, column, late = row_device, self.column_device, self.late_device
         own_bound = Mux(rises, device_word(own, HIGH), device_word(own, LOW))
@@ -216,9 +217,8 @@ class DeviceLane(wiring.Component):
         bound = Mux(a.o < 0, 0, limited)[: p.weight_bits - 1]
         factors = self._delayed(m, ~self._even, a.o[: signed_for(p.largest_factor).width].as_signed(), 2, "factor")
         steps = self._delayed(m, ~self._even, size, 2, "step")
-        bounds = self._delayed(m, self._even, bound, 2, "bound")
-        rising = self._delayed(m, ~self._even, rises, 4, "rising")
-        return factors[1], steps, b.o[: signed_for(p.largest_ratio).width].as_signed(), bounds[1], rising[3]
+        (late_bound,) = self._delayed(m, self._even, bound, 1, "bound")
+        return factors[1], steps, b.o[: signed_for(p.largest_ratio).width].as_signed(), late_bound, rising[3]
 
     def _multiply(
         self, m: Module, row: data.View, factor: Signal, steps: list[Signal], ratio: Value, up: Value

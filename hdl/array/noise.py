@@ -36,12 +36,20 @@ def count_ones(m: Module, word: Value) -> Value:
     return Cat(digits)
 
 
-def gaussian(m: Module, word: Value) -> Value:
-    """The Gaussian word of a uniform one, as ``GAUSSIAN_SHAPE``: ``2 (256 ones + fill) + 1``, less a constant whose lower
-    bits are 0."""
-    raised = Cat(Const(1, 1), word[:GAUSSIAN_FILL_BITS], count_ones(m, word[GAUSSIAN_FILL_BITS:]))
+def raised_gaussian(m: Module, word: Value) -> Value:
+    """``2 (256 ones + fill) + 1``, of a uniform word."""
+    return Cat(Const(1, 1), word[:GAUSSIAN_FILL_BITS], count_ones(m, word[GAUSSIAN_FILL_BITS:]))
+
+
+def lowered_gaussian(raised: Value) -> Value:
+    """The Gaussian word of a raised one, as ``GAUSSIAN_SHAPE``: less a constant whose lower bits are 0."""
     lowered = raised[GAUSSIAN_FILL_BITS:] - (LARGEST_GAUSSIAN + 1 >> GAUSSIAN_FILL_BITS)
     return Cat(raised[:GAUSSIAN_FILL_BITS], lowered)[: GAUSSIAN_SHAPE.width].as_signed()
+
+
+def gaussian(m: Module, word: Value) -> Value:
+    """The Gaussian word of a uniform one."""
+    return lowered_gaussian(raised_gaussian(m, word))
 
 
 def mix_rounds(m: Module, word: Value, rounds: int) -> Value:

@@ -61,7 +61,7 @@ class Sequencer(wiring.Component):
                 "row": Out(width_for(p.longest_rows)),  # beat of the array's rows
                 "row_read": Out(1),
                 "clear": Out(1),
-                "load": Out(p.groups),  # the beat read a cycle ago goes to this group of lanes
+                "load": Out(p.groups),  # the beat read two cycles ago goes to this group of lanes
                 "fires": In(1),  # any line of that beat
                 "restart": Out(1),
                 "shift": Out(1),  # totals move on; the beat handed out is ``row``
@@ -135,27 +135,31 @@ class Sequencer(wiring.Component):
         return (at.group == self.parameters.groups - 1) | (self.row == self.settings.row_beats - 1)
 
     def _follow_load(self, m: Module, at: _Position) -> Signal:
-        """A beat of rows goes to its lanes a cycle after it is read. Returns whether any row of the block fires."""
-        fires, load = Signal(), Signal(self.parameters.groups)
-        m.d.sync += load.eq(Mux(self.row_read, Const(1, self.parameters.groups) << at.group, 0))
-        m.d.comb += self.load.eq(load)
+        """A beat of rows goes to its lanes two cycles after it is read. Returns whether any row of the block fires."""
+        fires, read = Signal(), Signal(self.parameters.groups)
+        m.d.sync += [read.eq(Mux(self.row_read, Const(1, self.parameters.groups) << at.group, 0)), self.load.eq(read)]
         with m.If(self.clear):
             m.d.sync += fires.eq(0)
-        with m.Elif(load.any()):
+        with m.Elif(self.load.any()):
             m.d.sync += fires.eq(fires | self.fires)
         return fires
 
     def _load(self, m: Module, at: _Position, fires: Value) -> None:
-        """The rows of a block, a beat per cycle. An update goes on with the next block if none of them fires."""
+        """The rows of a block, a beat per cycle. An update goes on with the next block if none of them fires; a read need not
+        wait for what is there before the first entry."""
         with m.State("load"):
             m.d.comb += self.row_read.eq(1)
             with m.If(self._last_of_block(at)):
                 m.next = "loading"
         with m.State("loading"):
+            m.next = "run"
+            with m.If(self.updating):
+                m.next = "arriving"
+        with m.State("arriving"):
             m.next = "loaded"
         with m.State("loaded"):
             m.next = "run"
-            with m.If(self.updating & ~fires):
+            with m.If(~fires):
                 m.next = "next"
 
     def _run(self, m: Module, at: _Position, filled: Value, more: Value) -> None:
