@@ -4,17 +4,17 @@ Block memories beside each other cost nothing but themselves; those behind each 
 wire from each of them to it. Synthesis looks for the fewest block memories, however deep that stacks them: for the 10,344
 words of 18 bits of a device lane eleven of the widest form, where twelve of half its width stack only six.
 
-As an exclusive memory (hdl/memory.py), no word is used that was read in the cycle in which it was written. ``q`` is the word of
-``read_address`` a cycle later.
+As an exclusive memory (hdl/memory.py), no word is used that was read in the cycle in which it was written. All that is given
+goes into registers first: ``q`` is the word of ``read_address`` two cycles later.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, ShapeLike
+from amaranth.hdl import Cat, Module, ShapeLike, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.memory import exclusive_memory
+from hdl.memory import NOT_JOINED, exclusive_memory
 from hdl.shapes import index_for
 
 #: Bits of a word, and words, of a block memory of an ECP5 in its forms.
@@ -48,16 +48,23 @@ class DeepMemory(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         width = column_bits(len(self.data), self.depth)
+        addresses = []
+        for name, given in (("read", self.read_address), ("write", self.write_address)):
+            # Memories that are given the same addresses must not have these in common: a net to all of their block memories.
+            addresses.append(Signal.like(given, name=f"own_{name}_address", reset_less=True, attrs=NOT_JOINED))
+            m.d.sync += addresses[-1].eq(given)
+        written, word = Signal(), Signal(len(self.data))
+        m.d.sync += [written.eq(self.write), word.eq(self.data)]
         columns = []
         for low in range(0, len(self.data), width):
-            given = self.data[low : low + width]
+            given = word[low : low + width]
             m.submodules[f"bits_{low}"] = memory = exclusive_memory(len(given), self.depth)
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
-                read.addr.eq(self.read_address),
-                write.addr.eq(self.write_address),
+                read.addr.eq(addresses[0]),
+                write.addr.eq(addresses[1]),
                 write.data.eq(given),
-                write.en.eq(self.write),
+                write.en.eq(written),
             ]
             columns.append(read.data)
         m.d.comb += self.q.eq(Cat(columns))

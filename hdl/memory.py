@@ -18,9 +18,12 @@ from amaranth.lib.memory import Memory
 EXCLUSIVE = "no_rw_check"
 #: The attribute of memories that are too deep for the choice among LUTs of every bit, though they hold few.
 IN_BLOCK = {"ram_style": "block"}
-#: Yosys' commands after it has read RTLIL, in which a memory of Amaranth gives the old word whatever its attributes are:
-#: its registers are taken off, to be found anew with regard to them.
-AFTER_RTLIL = "proc; memory_nordff"
+#: The attribute of registers that are not to become one with equal registers.
+NOT_JOINED = {"keep": True}
+#: Yosys' commands after it has read RTLIL. A memory of Amaranth gives the old word there whatever its attributes are: its
+#: registers are taken off, to be found anew with regard to them. Attributes of registers are those of the wires, not of the
+#: cells behind them.
+AFTER_RTLIL = "proc; memory_nordff; setattr -set keep 1 a:keep %ci1 t:$*dff* %i"
 
 
 def exclusive_memory(

@@ -167,23 +167,19 @@ class Crossbar(Block[CrossbarParameters]):
         # From the entry's address on: fetched in cycle 1, registered in 2 and 3; its column's address follows in 3.
         entry, second = Signal(entry_layout(p)), Signal(entry_layout(p))
         m.d.sync += [entry.eq(entry_read.data), second.eq(entry)]
-        # Addresses of weights end in registers of their own, the nearest that all memories have in common. So does what is
-        # written, since the memories of a lane lie far from each other.
+        # Addresses of weights, and what is written, end in registers of each memory.
         weight_addresses: list[Value] = [sequencer.block_base + entry.column]
         for delay in range(1, COLUMN_DELAY + MOVE_LATENCY - ADDRESS_DELAY + 1):
             weight_addresses.append(Signal.like(sequencer.block_base, name=f"weight_address_{delay}"))
             m.d.sync += weight_addresses[delay].eq(weight_addresses[delay - 1])
-        read_address, moved_address, write_address = (
-            Signal.like(sequencer.block_base, name=name) for name in ("read_address", "moved_address", "write_address")
+        read_address, moved_address = (
+            Signal.like(sequencer.block_base, name=name) for name in ("read_address", "moved_address")
         )
         read_after = COLUMN_DELAY + WEIGHT_DELAY - 1 - ADDRESS_DELAY
-        m.d.sync += [
-            read_address.eq(
-                Mux(access.accessing, request.address, Mux(update, weight_addresses[read_after], weight_addresses[0]))
-            ),
-            moved_address.eq(Mux(access.accessing, request.address, weight_addresses[-1])),
-            write_address.eq(moved_address),
-        ]
+        m.d.comb += read_address.eq(
+            Mux(access.accessing, request.address, Mux(update, weight_addresses[read_after], weight_addresses[0]))
+        )
+        m.d.sync += moved_address.eq(Mux(access.accessing, request.address, weight_addresses[-1]))
 
         column_words = self._column_device(m, settings, entry.column, access)
         column, column_device = Signal(line_layout(p)), Signal(DEVICE_BITS)
@@ -205,13 +201,11 @@ class Crossbar(Block[CrossbarParameters]):
             m.submodules[f"weights_{number}"] = memory = DeepMemory(lane.weight.shape(), p.weight_words)
             stored = Signal(name=f"stored_{number}")
             m.d.sync += stored.eq((request.space == Space.WEIGHT) & (request.lane == number))
-            m.d.sync += [
+            m.d.comb += [
                 memory.data.eq(Mux(access.accessing, request.data[: p.weight_bits].as_signed(), lane.moved)),
                 memory.write.eq(Mux(access.write, stored, update & live[COLUMN_DELAY + MOVE_LATENCY - 1] & lane.fires)),
-            ]
-            m.d.comb += [
                 memory.read_address.eq(read_address),
-                memory.write_address.eq(write_address),
+                memory.write_address.eq(moved_address),
                 lane.settings.eq(settings),
                 lane.update.eq(update),
                 lane.clear.eq(sequencer.clear),

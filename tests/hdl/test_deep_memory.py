@@ -47,7 +47,7 @@ def test_words_come_back() -> None:
             context.set(memory.data, int(word))
             other = int(random.choice(list(kept))) if kept else None
             context.set(memory.read_address, other or 0)
-            await context.tick()
+            await context.tick().repeat(2)
             if other is not None:
                 assert context.get(memory.q) == kept[other]
             kept[int(address)] = int(word)
@@ -55,7 +55,7 @@ def test_words_come_back() -> None:
         context.set(memory.data, 0)
         for address, word in kept.items():
             context.set(memory.read_address, address)
-            await context.tick()
+            await context.tick().repeat(2)
             assert context.get(memory.q) == word
 
     simulator = Simulator(memory)
