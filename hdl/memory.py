@@ -19,11 +19,10 @@ EXCLUSIVE = "no_rw_check"
 #: The attribute of memories that are too deep for the choice among LUTs of every bit, though they hold few.
 IN_BLOCK = {"ram_style": "block"}
 #: The attribute of registers that are not to become one with equal registers.
-NOT_JOINED = {"keep": True}
+NOT_JOINED = {"not_joined": True}
 #: Yosys' commands after it has read RTLIL. A memory of Amaranth gives the old word there whatever its attributes are: its
-#: registers are taken off, to be found anew with regard to them. Attributes of registers are those of the wires, not of the
-#: cells behind them.
-AFTER_RTLIL = "proc; memory_nordff; setattr -set keep 1 a:keep %ci1 t:$*dff* %i"
+#: registers are taken off, to be found anew with regard to them. What is not to be joined are the cells behind the wires.
+AFTER_RTLIL = "proc; memory_nordff; setattr -set keep 1 a:not_joined %ci1 t:$*dff* %i"
 
 
 def exclusive_memory(
