@@ -269,18 +269,17 @@ class Crossbar(Block[CrossbarParameters]):
             read.addr.eq(sequencer.line_address),
             read.en.eq(sequencer.row_read),
         ]
-        devices = []
+        row_lines, devices = [], []
         for lane in range(p.lanes):
             m.submodules[f"row_devices_{lane}"] = words = exclusive_memory(DEVICE_BITS, p.row_beats)
             word_write, word_read = words.write_port(), words.read_port()
             m.d.comb += word_read.addr.eq(settings.row_base + sequencer.row)
             chosen = (request.space == Space.ROW_DEVICE) & (request.lane == lane)
             self._store(m, access, word_write, request.address, chosen)
+            row_lines.append(Signal(line_layout(p), name=f"row_line_{lane}"))
             devices.append(Signal(DEVICE_BITS, name=f"row_device_{lane}"))
-            m.d.sync += devices[-1].eq(word_read.data)
-        beat_of_lines = Signal(lines)
-        m.d.sync += beat_of_lines.eq(read.data)
-        return [beat_of_lines[lane] for lane in range(p.lanes)], devices
+            m.d.sync += [row_lines[-1].eq(read.data[lane]), devices[-1].eq(word_read.data)]
+        return row_lines, devices
 
     def _count(self, m: Module, sequencer: Sequencer, lanes: list[DeviceLane]) -> None:
         """Coincidences of an update cycle: those of a column, a cycle after it is in the lanes, through a tree."""
