@@ -177,7 +177,7 @@ FAULTS: list[Fault] = [
     ),
     *_in(
         "device",
-        ("the bound of the sign, not of the move", "rises = up ^ (a.o < 0)", "rises = up"),
+        ("the bound of the sign, not of the move", "up ^ (a.o < 0)", "up"),
         ("halves of a directed step towards zero", "exact = round_half_up(self.product, RATIO_FRACTION_BITS, Cat(steps[1], Const(0, 1)))", "exact = (self.product >> RATIO_FRACTION_BITS) + steps[1]"),
         ("steps drawn negative stay", "size = Mux(b.o < 0, 0, b.o)", "size = b.o.as_unsigned()"),
         ("a bound beyond the word", "limited = Mux(a.o > p.weight_limit, p.weight_limit, a.o)", "limited = a.o"),
