@@ -1,4 +1,4 @@
-"""The command line: list, build, program, simulate, train and campaign. Errors of the user are one line on stderr."""
+"""The command line: list, build, program, simulate, train, bench and campaign. Errors of the user are one line on stderr."""
 
 from __future__ import annotations
 
@@ -132,6 +132,31 @@ def _interrupts() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@commands.command()
+@config_of_board
+@click.option("--images", "image_count", type=click.IntRange(min=1), default=10, show_default=True, metavar="N")
+@data_options
+def bench(
+    board_name: str,
+    config_source: str | None,
+    assignments: tuple[str, ...],
+    seed: int | None,
+    image_count: int,
+    data: str,
+    data_dir: Path | None,
+) -> None:
+    """Cycles and images per second of training, link included, on the simulated board as it is built."""
+    from board.bench import HEADER, measure
+
+    target = TARGETS[board_name]
+    config = target.load(config_source, assignments, seed)
+    dataset = load_data(config, data, data_dir, image_count)
+    board = _simulated(config, target)
+    rate = measure(target, config, board, dataset.train_images[:image_count], dataset.train_labels[:image_count])
+    click.echo(HEADER)
+    click.echo(rate.row())
 
 
 @commands.command()

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 import time
 import tty
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -28,6 +30,7 @@ from board.model import BoardModel, GoldenNetwork
 from board.speed import retimed, speed_of
 from emulator.config import Config
 from emulator.errors import CrosspointError
+from emulator.machine import Connection
 from hdl.network.network import Network
 from hdl.network.network_parameters import NetworkParameters
 from sim.native import Native
@@ -212,3 +215,28 @@ class PseudoPort:
                 self.board.reset()
             elif part:
                 self.board.feed(part)
+
+
+@contextmanager
+def serving(
+    board: Board,
+    *,
+    baud: int = Connection.baud,
+    faults: FaultyLine | None = None,
+    going: Callable[[], bool] = lambda: True,
+) -> Iterator[PseudoPort]:
+    """A port with a board behind it, served by a thread. The port vanishes when ``going`` says no. Raises PseudoPortError."""
+    stop = threading.Event()
+    port = PseudoPort(board, baud=baud, faults=faults)
+
+    def loop() -> None:
+        with port:
+            port.serve(lambda: going() and not stop.is_set())
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    try:
+        yield port
+    finally:
+        stop.set()
+        thread.join()

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from board.faults import FaultyLine
 from board.model import BoardModel
-from board.simulator import Board, ModelledBoard, PseudoPort
+from board.simulator import ModelledBoard, serving
 from emulator.config import Config
-from emulator.machine import Connection
-
-BAUD = Connection.baud
 
 
 class Served:
@@ -37,27 +32,6 @@ class Served:
 
     def reset(self) -> None:
         pass
-
-
-@contextmanager
-def serving(
-    board: Board, *, baud: int = BAUD, faults: FaultyLine | None = None, going: Callable[[], bool] = lambda: True
-) -> Iterator[PseudoPort]:
-    """A port with a board behind it. The port vanishes when ``going`` says no."""
-    stop = threading.Event()
-    port = PseudoPort(board, baud=baud, faults=faults)
-
-    def loop() -> None:
-        with port:
-            port.serve(lambda: going() and not stop.is_set())
-
-    thread = threading.Thread(target=loop, daemon=True)
-    thread.start()
-    try:
-        yield port
-    finally:
-        stop.set()
-        thread.join()
 
 
 @contextmanager

@@ -16,13 +16,14 @@ import pytest
 
 from board import link
 from board.cli import main
+from board.simulator import serving
 from board.targets import TARGETS
 from emulator import cli as emulator_cli
 from emulator.config import Config, load
 from emulator.machine import Connection
 from emulator.training.datasets import Dataset, load_dataset
 from emulator.training.loop import run_training
-from tests.board.lines import Served, golden_board, serving
+from tests.board.lines import Served, golden_board
 
 ROOT = Path(__file__).parents[2]
 
@@ -187,7 +188,7 @@ def test_bitstream_of_another_config(capsys: pytest.CaptureFixture[str]) -> None
         (("build", "--board", "none"), "'none' is not one of"),
         (("program", "--bitstream", "no.bit", "--config", "tiny"), "--bitstream with --config or --set"),
         (("campaign", "--runs", "0"), "0 is not in the range"),
-        (("none",), "No such command 'none'; accepted: build, campaign, list, program, simulate, train"),
+        (("none",), "No such command 'none'; accepted: bench, build, campaign, list, program, simulate, train"),
     ],
 )
 def test_mistakes_are_one_line(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,17 +8,23 @@ import time
 import numpy as np
 import pytest
 
+from board.bench import HEADER, measure
+from board.gateware.uart import LEAST_CLOCKS_PER_BIT
+from board.gateware.wire import LOGIT_BYTES
 from board.machine import BoardMachine
-from board.simulator import SimulatedBoard, simulated_link
+from board.simulator import SimulatedBoard, serving, simulated_link
+from board.targets import TARGETS
 from emulator.compare import compare_machines, state_difference
 from emulator.config import Config, load
 from emulator.errors import MachineError
 from emulator.machine import CONNECTED, MACHINES, Connection, build_machine, builder
 from emulator.network.network import GoldenMachine
 from emulator.training.datasets import Dataset, load_dataset
-from tests.board.lines import golden_board, serving
+from tests.board.lines import golden_board
 
 NAMES = ("golden", "board")
+#: On the line, with its start and stop bit.
+BITS_OF_A_BYTE = 10
 
 
 def assert_equal(golden: GoldenMachine, machine: BoardMachine) -> None:
@@ -50,6 +56,18 @@ def test_training_inference_and_loading_are_golden(tiny: Config, tiny_digits: Da
         assert_equal(golden, machine)
         assert machine.train(images[:0], labels[:0]).shape == (0, tiny.classes)
         machine.close()
+
+
+def test_a_rate_counts_what_passes_the_line(tiny: Config, tiny_digits: Dataset, tiny_board: SimulatedBoard) -> None:
+    images, labels = tiny_digits.train_images[:5], tiny_digits.train_labels[:5]
+    target = TARGETS["ulx3s-85f"]
+    rate = measure(target, tiny, tiny_board, images, labels)
+    logits = len(images) * tiny.classes * LOGIT_BYTES
+    assert rate.cycles > logits * BITS_OF_A_BYTE * LEAST_CLOCKS_PER_BIT
+    assert rate.images_per_second == pytest.approx(5 * 60e6 / rate.cycles)
+    cells = [cell.strip() for cell in rate.row().strip("|").split("|")]
+    assert len(cells) == HEADER.splitlines()[0].count("|") - 1
+    assert cells[:5] == ["ulx3s-85f", "tiny", "4", "60", "5"]
 
 
 def test_compare_with_other_machines(tiny: Config, tiny_digits: Dataset) -> None:
