@@ -154,23 +154,23 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
     tool = device.place_and_route
     if _luts(device, _counts(name, cells)) < LARGE:
         routed = _kept(
-            builds, name, [netlist.name, routing], tool, lambda folder: _lay_out(tool, routing, netlist, folder)
+            builds, name, [netlist.name, routing], tool, lambda folder: _lay_out(device, routing, netlist, folder)
         )
     else:
         # A step of its own, since either takes long.
         routing += device.options_if_large
         placing, going_on = [*routing, "--no-route", "--write", NETLIST], [*routing, "--no-pack", "--no-place"]
 
-        def place(folder: Path) -> None:
-            (folder / PINS).write_text(device.pins, encoding="utf-8")
-            _lay_out(tool, placing, netlist, folder)
-
-        def route(folder: Path) -> None:
-            (folder / PINS).write_text(device.pins, encoding="utf-8")
-            _lay_out(tool, going_on, placed, folder)
-
-        placed = _kept(builds, f"{name}-placed", [netlist.name, placing, device.pins], tool, place)
-        routed = _kept(builds, name, [placed.name, going_on], tool, route)
+        placed = _kept(
+            builds,
+            f"{name}-placed",
+            [netlist.name, placing, device.pins],
+            tool,
+            lambda folder: _lay_out(device, placing, netlist, folder),
+        )
+        routed = _kept(
+            builds, name, [placed.name, going_on], tool, lambda folder: _lay_out(device, going_on, placed, folder)
+        )
     return read_result(name, device, cells, (routed / TIMING).read_text("utf-8"))
 
 
@@ -208,11 +208,12 @@ def _synthesise(name: str, block: Block, device: Device, builds: Path) -> Path:
     return _kept(builds, f"{name}-netlist", [source, around, script], YOSYS, make)
 
 
-def _lay_out(tool: str, options: Sequence[str], before: Path, folder: Path) -> None:
+def _lay_out(device: Device, options: Sequence[str], before: Path, folder: Path) -> None:
     """Run nextpnr in ``folder`` on the netlist that the step before has made."""
+    (folder / PINS).write_text(device.pins, encoding="utf-8")
     given = f"given-{NETLIST}"
     os.link(before / NETLIST, folder / given)  # the tool sees no other folder, not even through a symbolic link
-    run_tool(tool, ["--json", given, *options], folder)
+    run_tool(device.place_and_route, ["--json", given, *options], folder)
     (folder / given).unlink()
 
 
