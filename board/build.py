@@ -93,8 +93,9 @@ class BoardDesign(Elaboratable):
         if given == self.target.clock:
             return  # Amaranth makes the domain
         m.submodules.oscillator = oscillator = io.Buffer("i", platform.request(platform.default_clk, dir="-"))
-        m.domains.sync = ClockDomain("sync")
-        m.submodules.clock = Ecp5Clock(oscillator.i, given, self.target.clock)
+        m.domains.sync = ClockDomain("sync", reset_less=True)
+        m.submodules.clock = clock = Ecp5Clock(oscillator.i, given, self.target.clock)
+        m.d.comb += self.top.reset.eq(clock.reset)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from amaranth.hdl import ClockSignal, Elaboratable, Instance, Module, Signal
-from amaranth.lib.cdc import ResetSynchronizer
+from amaranth.lib.cdc import AsyncFFSynchronizer
 
 #: Of the PLL's oscillator, in Hz, and of its dividers.
 LOWEST_OSCILLATOR, HIGHEST_OSCILLATOR = 400_000_000, 800_000_000
@@ -34,11 +34,13 @@ class Dividers:
 
 
 class Ecp5Clock(Elaboratable):
-    """Drives the domain ``sync`` at ``wanted`` Hz from a clock of ``given`` Hz; in reset until it is stable. Raises ValueError."""
+    """Drives the domain ``sync`` at ``wanted`` Hz from a clock of ``given`` Hz; ``reset`` until it is stable: not the domain's own,
+    which every register there is would have beside that of a session. Raises ValueError."""
 
     def __init__(self, source: Signal, given: int, wanted: int) -> None:
         self.source, self.wanted = source, wanted
         self.dividers = Dividers.between(given, wanted)
+        self.reset = Signal()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -72,5 +74,5 @@ class Ecp5Clock(Elaboratable):
             o_CLKOS=ClockSignal("sync"),
             o_LOCK=locked,
         )
-        m.submodules.reset = ResetSynchronizer(~locked, domain="sync")
+        m.submodules.synchronizer = AsyncFFSynchronizer(~locked, self.reset)
         return m

@@ -25,7 +25,8 @@ DRAINED = 4
 class Link(wiring.Component):
     """``commands``: the stream from the host; ``answers``: the stream to it; ``rx``, ``tx``: the line.
 
-    ``restart``, for one cycle: a new session, all that belongs to the one before is to be forgotten. ``stopped``: what the
+    ``restart``, for one cycle: a new session, all that belongs to the one before is to be forgotten; also after a reset, which
+    goes no further than the link so. ``stopped``: what the
     host has sent cannot be understood, it is refused. ``active``: there is a session.
     """
 
@@ -37,7 +38,7 @@ class Link(wiring.Component):
                 "tx": Out(1, init=1),
                 "commands": Out(BYTES),
                 "answers": In(BYTES),
-                "restart": Out(1),
+                "restart": Out(1, init=1),
                 "stopped": In(1),
                 "active": Out(1),
             }

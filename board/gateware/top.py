@@ -13,18 +13,20 @@ from board.gateware.parameters import LinkParameters
 
 class BoardTop(wiring.Component):
     """``network``: a component with the streams of the network (hdl/network/network.py). ``rx``, ``tx``: the line; ``active``:
-    a host has begun a session. A new session resets the network, whose memories keep what they hold. Raises ValueError.
+    a host has begun a session; ``reset``: for a domain without a reset. A new session resets the network, whose memories keep
+    what they hold. Raises ValueError.
     """
 
     def __init__(self, network: wiring.Component, parameters: LinkParameters) -> None:
         self.network, self.parameters = network, parameters
         self._link = Link(parameters)
         self._commands = Commands(job=network.job.payload.shape(), result=network.result.payload.shape())
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "active": Out(1)})
+        super().__init__({"reset": In(1), "rx": In(1, init=1), "tx": Out(1, init=1), "active": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.link = link = self._link
+        link = self._link
+        m.submodules.link = ResetInserter(self.reset)(link)
         commands, network = self._commands, self.network
         m.submodules.commands = ResetInserter(link.restart)(commands)
         m.submodules.network = ResetInserter(link.restart)(network)

@@ -276,8 +276,8 @@ class Crossbar(Block[CrossbarParameters]):
             m.d.comb += word_read.addr.eq(settings.row_base + sequencer.row)
             chosen = (request.space == Space.ROW_DEVICE) & (request.lane == lane)
             self._store(m, access, word_write, request.address, chosen)
-            row_lines.append(Signal(line_layout(p), name=f"row_line_{lane}"))
-            devices.append(Signal(DEVICE_BITS, name=f"row_device_{lane}"))
+            row_lines.append(Signal(line_layout(p), name=f"row_line_{lane}", reset_less=True))
+            devices.append(Signal(DEVICE_BITS, name=f"row_device_{lane}", reset_less=True))
             m.d.sync += [row_lines[-1].eq(read.data[lane]), devices[-1].eq(word_read.data)]
         return row_lines, devices
 
