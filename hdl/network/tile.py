@@ -409,13 +409,15 @@ class Tile(Block[TileParameters]):
         m.d.sync += going.managed.eq(0)
 
     def _decide(self, m: Module, blocks: Blocks, going: Going) -> None:
-        """Tell bound management's decision to the side's memory, the held vector, delivery and report, in one cycle."""
+        """Tell bound management's decision to the side's memory, the held vector, delivery and report, in one cycle: that after all
+        of them are ready, as they stay until then. They lie far from each other."""
         decision, held = blocks.bound_management.o, blocks.held
         repeat, backward = decision.payload.repeat, going.operation == Operation.BACKWARD
         side = Mux(backward, blocks.rows.again.ready, blocks.columns.again.ready)
         decided = Signal()
+        ready = decision.valid & side & held.send.ready & (repeat | (~going.delivering & ~going.reporting))
+        m.d.sync += decided.eq(ready & ~decided)
         m.d.comb += [
-            decided.eq(decision.valid & side & held.send.ready & (repeat | (~going.delivering & ~going.reporting))),
             decision.ready.eq(decided),
             held.send.valid.eq(decided),
             held.send.payload.keep.eq(~repeat),
