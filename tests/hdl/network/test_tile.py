@@ -256,7 +256,7 @@ def test_settings_of_a_network() -> None:
 # --- how long it takes ----------------------------------------------------------------------------------------------
 
 #: Cycles between two reads beside the beats that are driven and sensed, with an array that answers at once.
-READ_OVERHEAD = 12
+READ_OVERHEAD = 13
 #: Between two update cycles beside the beats that are sent, where nothing is waited for.
 SENDING_OVERHEAD = 7
 #: Between update cycles with exact management, which is waited for: odd and even ones, since two vectors are ahead.
