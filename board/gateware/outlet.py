@@ -72,10 +72,13 @@ class Outlet(wiring.Component):
         return m
 
     def _collect(self, m: Module, memory: Memory) -> None:
-        """The stream into the ring."""
-        write = memory.write_port()
+        """The stream into the ring. Whether there is room comes from a register, which knows it when nothing was written in the
+        cycle before: the line is far slower than a byte every other cycle."""
+        write, room = memory.write_port(), Signal()
+        full = (self._written ^ self._oldest)[: len(self._written)] == self.ring
+        m.d.sync += room.eq(~write.en & ~full)
         m.d.comb += [
-            self.i.ready.eq((self._written ^ self._oldest)[: len(self._written)] != self.ring),
+            self.i.ready.eq(room),
             write.addr.eq(self._written),
             write.data.eq(self.i.payload.value),
             write.en.eq(self.i.valid & self.i.ready),

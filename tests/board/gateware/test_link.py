@@ -168,7 +168,7 @@ def test_a_new_session_begins_anew_and_the_one_before_is_refused() -> None:
 
 @pytest.mark.parametrize("bytes_", (3, 40, 150, 300))
 def test_a_new_session_in_the_middle_of_a_frame_from_the_board(bytes_: int) -> None:
-    board, stream = greeted(), bytes(k % 251 for k in range(400))
+    board, stream = greeted(), bytes(k % 251 for k in range(bytes_ + 100))  # all in the ring before the new session
     board.answer(stream)
     early = board.say(b"", bytes_ * CYCLES_PER_BYTE, whole=False)
     raw = early + board.say(framed(hello(9)))
