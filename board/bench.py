@@ -47,8 +47,8 @@ class BoardRate:
 def measure(
     target: Target, config: Config, board: SimulatedBoard, images: NDArray[np.uint8], labels: NDArray[np.uint8]
 ) -> BoardRate:
-    """Train on all images, one behind the other. ``board``: with the target's link; the host takes no time that counts, since
-    the board is simulated far more slowly than it would run. Raises MachineError."""
+    """Train on all images, one behind the other. ``board``: with the target's link. The host is a real one: what the simulation
+    runs while the host thinks counts, which is little where images take long. Raises MachineError."""
     with serving(board, baud=target.baud) as port:
         machine = BoardMachine(config, Connection(port.device, baud=target.baud))
         try:
