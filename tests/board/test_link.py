@@ -20,8 +20,11 @@ from board.link import Link
 from board.model import BoardModel
 from board.protocol import FrameReader, HelloAnswer, encode
 from board.serial_port import LinkError, SerialPort
-from tests.board.lines import BAUD, line
+from emulator.machine import Connection
+from tests.board.lines import line
 from tests.board.networks import Recording
+
+BAUD = Connection.baud
 
 IDENTITY = 0x0001020304050607
 

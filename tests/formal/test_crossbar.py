@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from hdl.array.crossbar import Crossbar
 from hdl.array.crossbar_parameters import CrossbarParameters
 from sim.contract import ContractHarness
@@ -40,6 +42,7 @@ def test_words_stay() -> None:
     assert proof, proof
 
 
+@pytest.mark.slow
 def test_fails_where_an_answer_does_not_wait() -> None:
     fault = Fault(
         "hdl/array/crossbar.py",
