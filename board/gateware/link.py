@@ -25,9 +25,9 @@ DRAINED = 4
 class Link(wiring.Component):
     """``commands``: the stream from the host; ``answers``: the stream to it; ``rx``, ``tx``: the line.
 
-    ``restart``, for one cycle: a new session, all that belongs to the one before is to be forgotten; also after a reset, which
-    goes no further than the link so. ``stopped``: what the
-    host has sent cannot be understood, it is refused. ``active``: there is a session.
+    ``restart``, for one cycle: a new session, all that belongs to the one before is to be forgotten; also after a reset of the
+    link, so that the rest needs no reset of its own. ``stopped``: what the host has sent cannot be understood, it is refused.
+    ``active``: there is a session.
     """
 
     def __init__(self, parameters: LinkParameters) -> None:
