@@ -24,6 +24,7 @@ from emulator.atomic import write_together
 from emulator.errors import CrosspointError
 from hdl.block import Block, warnings_as_errors
 from hdl.memory import EXCLUSIVE
+from hdl.part import Part
 from hdl.shapes import fields_of
 from hdl.tools import ToolError, reason
 
@@ -79,20 +80,20 @@ def describe_pins(component: wiring.Component) -> dict[str, Any]:
     }
 
 
-def to_verilog(name: str, component: wiring.Component) -> str:
-    """The component as Verilog, top module ``name``. Raises ToolError if Amaranth's Yosys does not run."""
+def to_verilog(name: str, component: wiring.Component, part: Part | None = None) -> str:
+    """The component as Verilog, top module ``name``; with the cells of an FPGA, if one is named. Raises ToolError if Amaranth's Yosys does not run."""
     with warnings_as_errors():
         try:
-            source = verilog.convert(component, name=name, strip_internal_attrs=True, emit_src=False)
+            source = verilog.convert(component, name=name, platform=part, strip_internal_attrs=True, emit_src=False)
         except verilog.YosysError as error:
             raise ToolError(f"Verilog of {name}: {reason(str(error))}") from error
     return plain(source)
 
 
-def to_rtlil(name: str, component: wiring.Component) -> str:
-    """The component in Yosys' own language, top module ``name``."""
+def to_rtlil(name: str, component: wiring.Component, part: Part | None = None) -> str:
+    """The component in Yosys' own language, likewise."""
     with warnings_as_errors():
-        return rtlil.convert(component, name=name, emit_src=False)
+        return rtlil.convert(component, name=name, platform=part, emit_src=False)
 
 
 def plain(source: str) -> str:

@@ -29,6 +29,7 @@ from hdl.block import Block
 from hdl.blocks import NETWORK
 from hdl.export import describe, to_rtlil, to_verilog
 from hdl.memory import AFTER_RTLIL
+from hdl.part import ECP5_85K, ICE40_UP5K, Part
 from hdl.tools import BEFORE_SYNTHESIS, NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, ToolError, run_tool, tool_version
 
 BUILD_FOLDER = Path(__file__).parents[1] / "build" / "report"
@@ -46,6 +47,7 @@ class Device:
     """An FPGA: how to build for it, and what its cells count as."""
 
     title: str
+    part: Part
     target: float  # MHz that every block shall reach; place and route aims at it
     synthesis: str
     register_map: str  # Yosys' file that makes the device's registers of plain ones
@@ -62,6 +64,7 @@ class Device:
 DEVICES: dict[str, Device] = {
     "ecp5-85k": Device(
         title="ECP5-85k, speed grade 6",
+        part=ECP5_85K,
         target=80.0,
         synthesis="synth_ecp5",
         register_map="+/lattice/cells_map_trellis.v",
@@ -79,6 +82,7 @@ DEVICES: dict[str, Device] = {
     ),
     "ice40-up5k": Device(
         title="iCE40 UP5K",
+        part=ICE40_UP5K,
         target=24.0,  # half of its internal oscillator's
         synthesis="synth_ice40 -dsp -device u",
         register_map="+/ice40/ff_map.v",
@@ -179,9 +183,9 @@ def _synthesise(name: str, block: Block, device: Device, builds: Path) -> Path:
     # A block as it is exported. Not a network: in Verilog every word of its memories is a statement, which takes Yosys ten
     # times as long. Not all as RTLIL: Yosys fails an assertion of its own with some blocks that it maps from Verilog.
     if name == NETWORK:
-        file, source, reading = "block.il", to_rtlil(name, block), ("read_rtlil block.il", AFTER_RTLIL)
+        file, source, reading = "block.il", to_rtlil(name, block, device.part), ("read_rtlil block.il", AFTER_RTLIL)
     else:
-        file, source, reading = "block.v", to_verilog(name, block), ("read_verilog block.v",)
+        file, source, reading = "block.v", to_verilog(name, block, device.part), ("read_verilog block.v",)
     around = harness(name, describe(name, block), resets=name != NETWORK)
     script = "; ".join(
         (

@@ -31,6 +31,7 @@ from cocotb_tools.runner import VerilatorControlFile
 from hdl.block import Block
 from hdl.blocks import block_name
 from hdl.export import describe, to_verilog
+from hdl.part import Part
 from sim import icarus, waiting
 from sim.analog_array import PORTS, AnalogArray
 from sim.transactions.base import Transactions
@@ -82,10 +83,10 @@ class Design:
     description: dict[str, Any]
 
     @classmethod
-    def of(cls, block: Block, name: str | None = None) -> Design:
-        """The export of a block, under its own name unless one is given."""
+    def of(cls, block: Block, name: str | None = None, part: Part | None = None) -> Design:
+        """The export of a block, under its own name unless one is given; with the cells of an FPGA, if one is named."""
         name = name or block_name(type(block))
-        return cls(to_verilog(name, block), json.loads(json.dumps(describe(name, block))))
+        return cls(to_verilog(name, block, part), json.loads(json.dumps(describe(name, block))))
 
     @classmethod
     def load(cls, verilog: Path | str, description: Path | str | None = None) -> Design:

@@ -22,6 +22,7 @@ from hdl.array.crossbar_parameters import CrossbarParameters
 from hdl.array.device import sum_shape
 from hdl.array.noise import GAUSSIAN_SHAPE, lowered_gaussian, raised_gaussian
 from hdl.fixed import round_shift
+from hdl.multiplier import Multiplier
 from hdl.pipeline import delayed, registered
 from hdl.shapes import beat, index_for, signed_for, stream_of, width_for
 
@@ -117,8 +118,7 @@ class Converter(wiring.Component):
         word = Signal(WORD_BITS, name=f"word_{lane}")
         counted = raised_gaussian(m, word)
         raised = Signal(len(counted), name=f"raised_{lane}")
-        xi = Signal(GAUSSIAN_SHAPE, name=f"xi_{lane}")
-        noise = Signal(signed(GAUSSIAN_SHAPE.width + len(self.noise_gain)), name=f"noise_{lane}")
+        m.submodules[f"multiplier_{lane}"] = noise = Multiplier(GAUSSIAN_SHAPE, signed(len(self.noise_gain) + 1))
         noisy = Signal(signed_for(largest), name=f"noisy_{lane}")
         code = Signal(signed_for((largest >> p.adc_shift) + 1), name=f"code_{lane}")
         compared = Signal.like(code, name=f"compared_{lane}")
@@ -126,15 +126,15 @@ class Converter(wiring.Component):
         total = delayed(m, Const(1), self.sums[lane], 4, f"sum_{lane}")[-1]
         limited = Mux(above, self.limit, Mux(below, -self.limit, compared))
         m.d.comb += [
+            noise.a.eq(lowered_gaussian(raised)),
+            noise.b.eq(self.noise_gain),
             converted.elements[lane].eq(limited),
             converted.saturated[lane].eq(enabled & (above | below)),
         ]
         m.d.sync += [
             word.eq(self.words[lane]),
             raised.eq(counted),
-            xi.eq(lowered_gaussian(raised)),
-            noise.eq(xi * self.noise_gain),
-            noisy.eq(total + noise),
+            noisy.eq(total + noise.product),
             code.eq(round_shift(noisy, p.adc_shift)),
             compared.eq(code),
             above.eq(code >= self.limit),

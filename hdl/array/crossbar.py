@@ -320,14 +320,16 @@ class Crossbar(Block[CrossbarParameters]):
             m.submodules[f"sums_{lane}"] = memory = exclusive_memory(sum_shape(p), p.longest_beats)
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
-                read.addr.eq(Mux(resuming, numbers[-4], converter.number)),
+                read.addr.eq(Mux(resuming, numbers[-5], converter.number)),
                 read.en.eq(resuming | converter.read),
                 write.addr.eq(Mux(backward, numbers[-1], sequencer.row)),
                 write.data.eq(Mux(backward, total, lanes[lane].total)),
                 write.en.eq(Mux(backward, writing & (places[-1] == lane), sequencer.shift)),
                 converter.sums[lane].eq(read.data),
             ]
-            sums.append(read.data)
+            # Behind each memory, since these lie all over the device.
+            sums.append(Signal(sum_shape(p), name=f"sum_{lane}"))
+            m.d.sync += sums[-1].eq(read.data)
         m.d.sync += [before.eq(Mux(sequencer.first_block, 0, Array(sums)[places[-3]])), total.eq(in_block + before)]
 
         # Beats that are complete: with one block, those before the column just summed.

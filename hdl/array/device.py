@@ -48,6 +48,7 @@ from emulator.fixed import (
 from hdl.array.crossbar_parameters import DEVICE_BITS, CrossbarParameters, drawn
 from hdl.array.noise import GAUSSIAN_SHAPE, MIX_ROUNDS, gaussian, mix_rounds
 from hdl.fixed import ones, round_half_up, round_shift, sum_or_difference
+from hdl.multiplier import Multiplier
 from hdl.shapes import record, signed_for, width_for
 
 #: Rounds of ``mix`` in front of the first register of a draw.
@@ -81,7 +82,7 @@ register = partial(Signal, reset_less=True)
 
 
 class Draw(wiring.Component):
-    """``mean + rs(xi(mix(word)) * gain, 10)``, a word per cycle. ``gain`` is expected 3 cycles after the word, ``mean`` 4; the
+    """``mean + rs(xi(mix(word)) * gain, 10)``, a word per cycle. ``gain`` is expected 2 cycles after the word, ``mean`` 4; the
     result is there after 5."""
 
     def __init__(self, gain_bits: int, mean_bits: int, result: Shape) -> None:
@@ -90,15 +91,17 @@ class Draw(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        first, mixed, xi = register(WORD_BITS), register(WORD_BITS), register(GAUSSIAN_SHAPE)
-        product, result = register(signed(GAUSSIAN_SHAPE.width + len(self.gain))), register(self.result)
-        m.d.comb += self.o.eq(result)
+        first, mixed, result = register(WORD_BITS), register(WORD_BITS), register(self.result)
+        m.submodules.multiplier = multiplier = Multiplier(GAUSSIAN_SHAPE, signed(len(self.gain) + 1))
+        m.d.comb += [
+            self.o.eq(result),
+            multiplier.a.eq(gaussian(m, mixed)),
+            multiplier.b.eq(self.gain),
+        ]
         m.d.sync += [
             first.eq(mix_rounds(m, self.word, FIRST_ROUNDS)),
             mixed.eq(mix_rounds(m, first, MIX_ROUNDS - FIRST_ROUNDS)),
-            xi.eq(gaussian(m, mixed)),
-            product.eq(xi * self.gain),
-            result.eq(round_shift(product, DRAW_FRACTION_BITS, Cat(self.mean, Const(0, 1)))),
+            result.eq(round_shift(multiplier.product, DRAW_FRACTION_BITS, Cat(self.mean, Const(0, 1)))),
         ]
         return m
 
@@ -203,14 +206,12 @@ class DeviceLane(wiring.Component):
             a.mean.eq(Mux(self._even, cycle_mean, given.bound_mean)),
             b.mean.eq(Mux(self._even, given.step_mean, 0)),
         ]
-        gain_a, gain_b = register(a.gain.shape()), register(b.gain.shape())
         # Without a coincidence the device does not move, whatever the gain.
         gains = Array(given.cycle_gain[max(c, 1)] for c in range(p.desired_bl + 1))
-        m.d.sync += [
-            gain_a.eq(Mux(self._even, gains[counts[0]], given.bound_gain)),
-            gain_b.eq(Mux(self._even, given.step_gain, given.ratio_gain)),
+        m.d.comb += [
+            a.gain.eq(Mux(self._even, gains[counts[0]], given.bound_gain)),
+            b.gain.eq(Mux(self._even, given.step_gain, given.ratio_gain)),
         ]
-        m.d.comb += [a.gain.eq(gain_a), b.gain.eq(gain_b)]
 
         size = Mux(b.o < 0, 0, b.o)[: width_for(p.largest_step)]
         limited = Mux(a.o > p.weight_limit, p.weight_limit, a.o)
@@ -225,25 +226,22 @@ class DeviceLane(wiring.Component):
     ) -> None:
         """The shared multiplier, its operands and the accumulator behind it."""
         p = self.parameters
-        multiplicand, multiplier = register(self._multiplicand), register(self._multiplier)
-        product, code = register(self.product.shape()), register(signed(p.code_bits))
-        m.d.comb += self.product.eq(product)
-        m.d.sync += [
-            product.eq(multiplicand * multiplier),
-            code.eq(Mux(self.forward, self.column.value, row.value)[: p.code_bits].as_signed()),
-        ]
+        m.submodules.multiplier = multiplier = Multiplier(self._multiplicand, self._multiplier)
+        code = register(signed(p.code_bits))
+        m.d.comb += self.product.eq(multiplier.product)
+        m.d.sync += code.eq(Mux(self.forward, self.column.value, row.value)[: p.code_bits].as_signed())
 
         directed = register(width_for(p.largest_directed_step))
         # A negative sum becomes 0, so only the halves of positive ones matter: they are rounded up.
         exact = round_half_up(self.product, RATIO_FRACTION_BITS, Cat(steps[1], Const(0, 1)))
         m.d.sync += directed.eq(Mux(exact < 0, 0, exact))
         with m.If(self.update):
-            m.d.sync += [
-                multiplicand.eq(Mux(self._even, Mux(up, ratio, -ratio), factor)),
-                multiplier.eq(Mux(self._even, steps[0], directed)),
+            m.d.comb += [
+                multiplier.a.eq(Mux(self._even, Mux(up, ratio, -ratio), factor)),
+                multiplier.b.eq(Mux(self._even, steps[0], directed)),
             ]
         with m.Else():
-            m.d.sync += [multiplicand.eq(self.kept), multiplier.eq(code)]
+            m.d.comb += [multiplier.a.eq(self.kept), multiplier.b.eq(code)]
 
         total = register(sum_shape(p))
         m.d.comb += self.total.eq(total)

@@ -274,14 +274,18 @@ class Network(Block[NetworkParameters]):
         m.d.comb += counters.layer.eq(going.number)
         if isinstance(counters, CompactCounters):
             m.d.comb += counters.operation.eq(going.operation)
-        for operation, name in ((Operation.FORWARD, "forward"), (Operation.BACKWARD, "backward")):
-            with m.If(report.valid & (going.operation == operation)):
+        # From registers, for the sake of the clock: an operation has long begun when it reports.
+        forward, backward, update = (Signal(name=f"counts_{operation.name.lower()}") for operation in Operation)
+        for operation, counts in zip(Operation, (forward, backward, update), strict=True):
+            m.d.sync += counts.eq(going.operation == operation)
+        for counts, name in ((forward, "forward"), (backward, "backward")):
+            with m.If(report.valid & counts):
                 m.d.comb += [
                     getattr(counters, f"{name}_reads").eq(report.payload.repeats + 1),
                     getattr(counters, f"{name}_repeats").eq(report.payload.repeats),
                     getattr(counters, f"{name}_saturations").eq(report.payload.saturations),
                 ]
-        with m.If(report.valid & (going.operation == Operation.UPDATE)):
+        with m.If(report.valid & update):
             m.d.comb += counters.update_cycles.eq(1)
         with m.If(self._parts.crossbar.report.valid):
             m.d.comb += counters.coincidences.eq(self._parts.crossbar.report.payload.coincidences)

@@ -10,6 +10,7 @@ from emulator.config import load
 from emulator.network.network import GoldenMachine
 from emulator.training.datasets import load_dataset
 from hdl.network.network import Network
+from hdl.part import ECP5_85K
 from sim.machine import RtlMachine
 from sim.post_synthesis import netlist
 from sim.runner import Design
@@ -20,7 +21,7 @@ NAMES = ("golden", "netlist")
 
 
 def netlist_of(network: Network) -> Design:
-    return netlist(Design.of(network))
+    return netlist(Design.of(network, part=ECP5_85K))
 
 
 def faulty_netlist_of(network: Network) -> Design:
