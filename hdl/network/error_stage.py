@@ -85,6 +85,7 @@ class ErrorStage(wiring.Component):
             self._block_exponent.i.payload.maximum.eq(self._search.o.payload.maximum),
             self._block_exponent.i.payload.fraction.eq(self.fraction),
             self._scaler.i.payload.shift.eq(shift),
+            found.ready.eq(1),
         ]
         m.d.comb += self.busy.eq(1)
         with m.FSM():
@@ -94,7 +95,6 @@ class ErrorStage(wiring.Component):
                     m.d.sync += [reads.eq(1), scaling.eq(0)]
                     m.next = "search"
             with m.State("search"):
-                m.d.comb += found.ready.eq(1)
                 with m.If(found.valid):
                     m.d.sync += [
                         shift.eq(found.payload.shift),

@@ -348,6 +348,9 @@ class Tile(Block[TileParameters]):
 
     def _control_back(self, m: Module, blocks: Blocks, going: Going) -> None:
         """Drive and sense, again and again until bound management accepts; or send pulses."""
+        # For a whole vector, so that a register can say it: what follows from that lies far from `held`.
+        room = Signal()
+        m.d.sync += room.eq(blocks.held.i.ready)
         with m.FSM():
             with m.State("idle"):
                 m.d.comb += going.back_idle.eq(1)
@@ -357,7 +360,7 @@ class Tile(Block[TileParameters]):
                 with m.If(_last_passes(self.drive)):
                     m.next = "sense"
             with m.State("sense"):
-                m.d.comb += [blocks.held.i.valid.eq(self.sense.valid), self.sense.ready.eq(blocks.held.i.ready)]
+                m.d.comb += [blocks.held.i.valid.eq(self.sense.valid & room), self.sense.ready.eq(room)]
                 with m.If(_last_passes(self.sense)):
                     m.next = "bound"
             with m.State("bound"):
