@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from board.machine import BoardMachine
-from board.simulator import SimulatedBoard, serving
+from board.simulator import SimulatedBoard
 from board.targets import Target
 from emulator.config import Config
 from emulator.machine import Connection
@@ -44,16 +44,40 @@ class BoardRate:
         )
 
 
+class WaitedPort:
+    """See Port. The board's serial line as a host has it that thinks in no time: the board's clock runs only while the host waits,
+    and is the time that the host is told."""
+
+    def __init__(self, board: SimulatedBoard, target: Target) -> None:
+        self.name, self.baud = f"simulated {target.name}", target.baud
+        self._board, self._target = board, target
+
+    def now(self) -> float:
+        """See Port."""
+        return self._board.native.cycles / self._target.clock
+
+    def read(self, seconds: float) -> bytes:
+        """See Port."""
+        end = self.now() + seconds
+        while not (said := self._board.take()) and self.now() < end:
+            self._board.advance(self._target.clocks_per_bit)
+        return said
+
+    def write(self, line: bytes) -> None:
+        """See Port."""
+        self._board.feed(line)
+
+    def close(self) -> None:
+        """See Port."""
+
+
 def measure(
     target: Target, config: Config, board: SimulatedBoard, images: NDArray[np.uint8], labels: NDArray[np.uint8]
 ) -> BoardRate:
-    """Train on all images, one behind the other. ``board``: with the target's link. The host is a real one: what the simulation
-    runs while the host thinks counts, which is little where images take long. Raises MachineError."""
-    with serving(board, baud=target.baud) as port:
-        machine = BoardMachine(config, Connection(port.device, baud=target.baud))
-        try:
-            before = board.native.cycles
-            machine.train(images, labels)
-            return BoardRate(target, config, len(images), board.native.cycles - before)
-        finally:
-            machine.close()
+    """Train on all images, one behind the other. ``board``: with the target's link. The same cycles every time, since the host
+    takes none. Raises MachineError."""
+    connection = Connection("simulated", baud=target.baud)
+    machine = BoardMachine(config, connection, open_port=lambda name, baud: WaitedPort(board, target))
+    before = board.native.cycles
+    machine.train(images, labels)
+    return BoardRate(target, config, len(images), board.native.cycles - before)

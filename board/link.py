@@ -10,14 +10,14 @@ All timers are here: the board only answers. Every wait ends, with what was wait
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from board import protocol
 from board.gateware.wire import LARGEST_HOST_DATA, PROTOCOL_VERSION, Refusal
 from board.protocol import Data, DataAnswer, FrameReader, Hello, HelloAnswer, Refused, ahead
-from board.serial_port import LinkError, SerialPort
+from board.serial_port import LinkError
 
 #: Seconds after which a board that says nothing at all is given up: at first, and within a session.
 HELLO_SECONDS, SILENCE_SECONDS = 5.0, 30.0
@@ -30,6 +30,25 @@ MEAN_WEIGHT, DEVIATION_WEIGHT, DEVIATIONS = 1 / 8, 1 / 4, 4
 REPEATED_ANSWERS = 3
 #: Refusals in a row after which they are believed: one may be meant for a frame of a host before.
 REFUSALS = 2
+
+
+class Port(Protocol):
+    """What a link is at the end of: a serial port (board/serial_port.py), or what simulates one with a time of its own."""
+
+    name: str
+    baud: int
+
+    def now(self) -> float:
+        """Seconds since any moment."""
+
+    def read(self, seconds: float) -> bytes:
+        """Whatever is there, or comes first within so many seconds; nothing if nothing comes. Raises LinkError."""
+
+    def write(self, line: bytes) -> None:
+        """Hand bytes to the line. What it does not take in time is lost. Raises LinkError."""
+
+    def close(self) -> None:
+        """Free the port, which is of no use afterwards."""
 
 
 @dataclass
@@ -47,7 +66,7 @@ class Link:
     ``patience``: seconds in which a board that answers must get on with what it was given. Raises LinkError.
     """
 
-    def __init__(self, port: SerialPort, identity: int, *, patience: float = 60.0) -> None:
+    def __init__(self, port: Port, identity: int, *, patience: float = 60.0) -> None:
         self._port, self._patience = port, patience
         self.statistics = Statistics()
         self._reader = FrameReader()
@@ -64,7 +83,7 @@ class Link:
         self._mean, self._deviation = HELLO_WAIT, HELLO_WAIT / 2
         self._slowness = 1
         self._timed: tuple[int, float] | None = None
-        self._heard = self._progressed = self._due = time.monotonic()
+        self._heard = self._progressed = self._due = self._port.now()
         self._session = secrets.randbelow(protocol.POSITIONS - 1) + 1
         # Should the first session be the board's own by chance, from a host before, then the second is not.
         self._hello()
@@ -113,19 +132,19 @@ class Link:
         """Begin the session and wait for the board's answer."""
         # An END first: what lies before it on the line is no part of the frame.
         line = protocol.END + protocol.encode(Hello(self._session))
-        start = heard = time.monotonic()
-        while (now := time.monotonic()) < min(heard + HELLO_SECONDS, start + self._patience):
+        start = heard = self._port.now()
+        while (now := self._port.now()) < min(heard + HELLO_SECONDS, start + self._patience):
             self._port.write(line)
             due = now + HELLO_WAIT
-            while (left := due - time.monotonic()) > 0:
+            while (left := due - self._port.now()) > 0:
                 for content in self._reader.feed(self._port.read(left)):
                     answer = protocol.from_board(content)
                     if isinstance(answer, HelloAnswer) and answer.session == self._session:
-                        self._mean = time.monotonic() - start
+                        self._mean = self._port.now() - start
                         self._deviation = self._mean / 2
                         return answer
                     if answer is not None:  # a board at work on what a host before has left on the line
-                        heard = time.monotonic()
+                        heard = self._port.now()
                         self._reader.seen = 0
         raise self._silence()
 
@@ -143,19 +162,19 @@ class Link:
     # --- the loop -----------------------------------------------------------------------------------------------------
 
     def _until(self, done: Callable[[], bool]) -> None:
-        now = time.monotonic()
+        now = self._port.now()
         self._heard = self._progressed = now
         self._due = now + self._wait
         self._reader.seen = 0
         while not done():
             self._send()
-            left = self._due - time.monotonic()
+            left = self._due - self._port.now()
             for content in self._reader.feed(self._port.read(left)):
                 self._hear(content)
             self._look_at_the_clock()
 
     def _look_at_the_clock(self) -> None:
-        now = time.monotonic()
+        now = self._port.now()
         if now - self._heard > SILENCE_SECONDS:
             raise self._silence()
         if now - self._progressed > self._patience:
@@ -198,7 +217,7 @@ class Link:
         data = bytes(self._given[offset : offset + size])
         position, acknowledged = self._next % protocol.POSITIONS, self._taken % protocol.POSITIONS
         self._port.write(protocol.encode(Data(self._session, position, acknowledged, repeat, data)))
-        now = time.monotonic()
+        now = self._port.now()
         self.statistics.sent += 1
         if data and self._next < self._furthest:
             self.statistics.again += 1
@@ -227,7 +246,7 @@ class Link:
                 self._refuse("refuses a command as malformed")
             case DataAnswer(session) as frame if session == self._session:
                 self._refusals = 0
-                self._heard = time.monotonic()
+                self._heard = self._port.now()
                 self._reader.seen = 0
                 self._probing = False
                 self._hear_what_was_taken(frame)
@@ -235,7 +254,7 @@ class Link:
                 self._due = self._heard + self._wait
 
     def _refuse(self, what: str) -> None:
-        self._heard = time.monotonic()
+        self._heard = self._port.now()
         self._refusals += 1
         self._due = min(self._due, self._heard)  # the next frame decides
         if self._refusals >= REFUSALS:

@@ -5,6 +5,8 @@ Whether a board or its simulation (board/simulator.py) is at the end of the line
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,7 @@ from board import protocol
 from board.gateware.wire import LARGEST_WIDTH, LOGIT_BYTES
 from board.identity import identity_of
 from board.layout import network_layout
-from board.link import Link
+from board.link import Link, Port
 from board.serial_port import SerialPort
 from emulator.config import Config
 from emulator.errors import MachineError
@@ -30,15 +32,23 @@ BYTE_BITS = 8
 
 
 class BoardMachine(BusMachine):
-    """See Machine. ``identity``: of the hardware, unless that which the sources here make. Raises MachineError for a config that the hardware does not hold, and LinkError, which is one too."""
+    """See Machine. ``identity``: of the hardware, unless that which the sources here make; ``open_port``: from name and baud.
+    Raises MachineError for a config that the hardware does not hold, and LinkError, which is one too."""
 
-    def __init__(self, config: Config, connection: Connection, *, identity: int | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        connection: Connection,
+        *,
+        identity: int | None = None,
+        open_port: Callable[[str, int], Port] = SerialPort,
+    ) -> None:
         try:
             network = network_layout(config)
         except ValueError as error:
             raise MachineError(f"machine 'board': {error}") from error
         super().__init__("board", network, config)
-        port = SerialPort(connection.port, connection.baud)
+        port = open_port(connection.port, connection.baud)
         try:
             wanted = identity_of(network.parameters) if identity is None else identity
             self.link = Link(port, wanted, patience=connection.patience)

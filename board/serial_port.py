@@ -6,6 +6,7 @@ import errno
 import os
 import select
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,6 +42,10 @@ class SerialPort:
             self._port.reset_output_buffer()
         except (*ERRORS, ValueError) as error:
             raise LinkError(f"port {name!r}: {_reason(error, baud)}") from error
+
+    def now(self) -> float:
+        """Seconds since any moment."""
+        return time.monotonic()
 
     def read(self, seconds: float) -> bytes:
         """Whatever is there, or comes first within so many seconds; nothing if nothing comes."""

@@ -108,9 +108,9 @@ class SimulatedBoard:
         """See Board."""
         return self.native.receive("from_board")["value"].astype(np.uint8).tobytes()
 
-    def advance(self) -> None:
+    def advance(self, cycles: int = CYCLES_A_TURN) -> None:
         """See Board."""
-        self.native.clock(CYCLES_A_TURN)
+        self.native.clock(cycles)
 
     def reset(self) -> None:
         """See Board."""

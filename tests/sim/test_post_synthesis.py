@@ -206,7 +206,10 @@ def test_a_faulty_netlist_is_seen() -> None:
 def cut(design: Design) -> Design:
     """With a wire of every multiplier cut."""
     verilog, count = re.subn(
-        r"^(  MULT18X18D (?:#\([^;]*?\n  \) )?\S+ +\(\n    \.A0\().*\)", r"\g<1>1'h0)", design.verilog, flags=re.MULTILINE
+        r"^(  MULT18X18D (?:#\([^;]*?\n  \) )?\S+ +\(\n    \.A0\().*\)",
+        r"\g<1>1'h0)",
+        design.verilog,
+        flags=re.MULTILINE,
     )
     assert count
     return replace(design, verilog=verilog)
