@@ -35,6 +35,9 @@ from hdl.tools import BEFORE_SYNTHESIS, NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, Tool
 BUILD_FOLDER = Path(__file__).parents[1] / "build" / "report"
 HARNESS = "report_harness"
 CELLS, NETLIST, TIMING, PINS = "cells.json", "netlist.json", "timing.json", "pins.lpf"
+#: Yosys' command that takes brackets out of names. On its way to ABC and back a wire `x[1]`, of a part, may be taken for bit 1 of
+#: a wire `x`, of the whole: it stops at an assertion, or joins them.
+HIDE_BRACKETS = r"rename -hide w:*\[*"
 #: LUTs from which on a design is large.
 LARGE = 20_000
 #: In nextpnr's names of the clocks: a clock input tied to a constant; and ends of paths that are no registers of the clock.
@@ -183,7 +186,7 @@ def _synthesise(name: str, block: Block, device: Device, builds: Path) -> Path:
     # A block as it is exported. Not a network: in Verilog every word of its memories is a statement, which takes Yosys ten
     # times as long. Not all as RTLIL: Yosys fails an assertion of its own with some blocks that it maps from Verilog.
     if name == NETWORK:
-        file, source, reading = "block.il", to_rtlil(name, block, device.part), ("read_rtlil block.il", AFTER_RTLIL)
+        file, source, reading = "block.il", to_rtlil(name, block, device.part), ("read_rtlil block.il", AFTER_RTLIL, HIDE_BRACKETS)
     else:
         file, source, reading = "block.v", to_verilog(name, block, device.part), ("read_verilog block.v",)
     around = harness(name, describe(name, block), resets=name != NETWORK)
