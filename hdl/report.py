@@ -186,7 +186,11 @@ def _synthesise(name: str, block: Block, device: Device, builds: Path) -> Path:
     # A block as it is exported. Not a network: in Verilog every word of its memories is a statement, which takes Yosys ten
     # times as long. Not all as RTLIL: Yosys fails an assertion of its own with some blocks that it maps from Verilog.
     if name == NETWORK:
-        file, source, reading = "block.il", to_rtlil(name, block, device.part), ("read_rtlil block.il", AFTER_RTLIL, HIDE_BRACKETS)
+        file, source, reading = (
+            "block.il",
+            to_rtlil(name, block, device.part),
+            ("read_rtlil block.il", AFTER_RTLIL, HIDE_BRACKETS),
+        )
     else:
         file, source, reading = "block.v", to_verilog(name, block, device.part), ("read_verilog block.v",)
     around = harness(name, describe(name, block), resets=name != NETWORK)
