@@ -18,6 +18,9 @@ import matplotlib.pyplot as plt
 
 from benchmarks import equality_runs, management_study, width_study
 
+# Names in the file that stay, so that it changes with its data alone.
+matplotlib.rcParams["svg.hashsalt"] = "curves"
+
 RESULTS = Path(__file__).parents[1] / "results"
 
 #: Row of the paper's table, preset, what it is, and the paper's test error in percent as docs/paper.md has it.
