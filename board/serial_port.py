@@ -32,7 +32,7 @@ class LinkError(MachineError):
 
 
 class SerialPort:
-    """An open port, 8N1, for this program alone. Raises LinkError."""
+    """An open port (Port of board/link.py), 8N1, for this program alone. Raises LinkError."""
 
     def __init__(self, name: str, baud: int) -> None:
         self.name, self.baud = name, baud
@@ -44,11 +44,11 @@ class SerialPort:
             raise LinkError(f"port {name!r}: {_reason(error, baud)}") from error
 
     def now(self) -> float:
-        """Seconds since any moment."""
+        """See Port."""
         return time.monotonic()
 
     def read(self, seconds: float) -> bytes:
-        """Whatever is there, or comes first within so many seconds; nothing if nothing comes."""
+        """See Port."""
         with self._vanishing():
             if not select.select([self._port], [], [], max(0.0, seconds))[0]:
                 return b""
@@ -56,7 +56,7 @@ class SerialPort:
             return content
 
     def write(self, line: bytes) -> None:
-        """Hand bytes to the line. What it does not take in time is lost."""
+        """See Port."""
         with self._vanishing():
             try:
                 self._port.write(line)
@@ -64,7 +64,7 @@ class SerialPort:
                 self._port.reset_output_buffer()
 
     def close(self) -> None:
-        """Free the port, which is of no use afterwards."""
+        """See Port."""
         self._port.close()
 
     @contextmanager

@@ -1,7 +1,7 @@
-// The multiplier of ECP5 as designs and synthesis use it: Yosys has no simulation model of it. Registers of both operands and of
-// the product, with the first clock, enable and synchronous reset or none. What else it can do names a module `unsupported`.
+// The multiplier of ECP5 as designs and synthesis use it: Yosys has no simulation model of it. With a register of the product, of
+// the first clock, enable and synchronous reset, or none. Its other registers name a module `unsupported`, which does not exist.
 module MULT18X18D #(
-  parameter REG_INPUTA_CLK = "NONE", REG_INPUTB_CLK = "NONE", REG_OUTPUT_CLK = "NONE", GSR = "ENABLED"
+  parameter REG_INPUTA_CLK = "NONE", REG_INPUTB_CLK = "NONE", REG_PIPELINE_CLK = "NONE", REG_OUTPUT_CLK = "NONE", GSR = "ENABLED"
 ) (
   input A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0,
   input B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0,
@@ -17,27 +17,18 @@ module MULT18X18D #(
   wire signed [18:0] b = {
       SIGNEDB & B17, B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0
   };
-  reg signed [18:0] late_a, late_b;
-  wire signed [37:0] product =
-      (REG_INPUTA_CLK == "CLK0" ? late_a : a) * (REG_INPUTB_CLK == "CLK0" ? late_b : b);
+  wire signed [37:0] product = a * b;
   reg signed [37:0] late_product;
   always @(posedge CLK0)
-    if (RST0) begin
-      late_a <= 0;
-      late_b <= 0;
-      late_product <= 0;
-    end else if (CE0) begin
-      late_a <= a;
-      late_b <= b;
-      late_product <= product;
-    end
+    if (RST0) late_product <= 0;
+    else if (CE0) late_product <= product;
   assign {
       P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18, P17, P16,
       P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0
   } = REG_OUTPUT_CLK == "CLK0" ? late_product[35:0] : product[35:0];
 
   generate
-    if ((REG_INPUTA_CLK != "NONE" && REG_INPUTA_CLK != "CLK0") || (REG_INPUTB_CLK != "NONE" && REG_INPUTB_CLK != "CLK0")
+    if (REG_INPUTA_CLK != "NONE" || REG_INPUTB_CLK != "NONE" || REG_PIPELINE_CLK != "NONE"
         || (REG_OUTPUT_CLK != "NONE" && REG_OUTPUT_CLK != "CLK0"))
       unsupported refused ();
   endgenerate
