@@ -25,14 +25,16 @@ def netlist_of(network: Network) -> Design:
 
 
 def faulty_netlist_of(network: Network) -> Design:
-    return cut(netlist_of(network))
+    # A wire of the weights of one lane: the lowest bit is below what a read tells; without those of all multipliers, also of
+    # the tile's, no image would ever end.
+    return cut(netlist_of(network), "crossbar.lane_0.multiplier", "A10")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("faulty", [False, True])
 def test_netlist_of_tiny_trains_to_the_golden_bits(faulty: bool) -> None:
-    """And not if a wire of its multipliers is cut."""
+    """And not if a wire of one of its multipliers is cut."""
     config = load("tiny")
     data = load_dataset("digits", height=config.input.height, width=config.input.width, classes=config.classes)
     images, labels = data.train_images[:IMAGES], data.train_labels[:IMAGES]

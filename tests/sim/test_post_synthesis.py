@@ -203,10 +203,10 @@ def test_a_faulty_netlist_is_seen() -> None:
         run_native(cut(design), transactions)
 
 
-def cut(design: Design) -> Design:
-    """With a wire of every multiplier cut."""
+def cut(design: Design, multipliers: str = "", wire: str = "A0") -> Design:
+    """With a wire cut of every multiplier whose name has ``multipliers`` in it."""
     verilog, count = re.subn(
-        r"^(  MULT18X18D (?:#\([^;]*?\n  \) )?\S+ +\(\n    \.A0\().*\)",
+        rf"^(  MULT18X18D (?:#\([^;]*?\n  \) )?\S*{re.escape(multipliers)}\S* +\([^;]*?\n    \.{wire}\().*\)",
         r"\g<1>1'h0)",
         design.verilog,
         flags=re.MULTILINE,
