@@ -57,6 +57,7 @@ class Device:
     place_and_route: str
     options: tuple[str, ...]
     options_if_large: tuple[str, ...]  # instead of nextpnr's own way to place and route
+    settings_if_large: Mapping[str, str]  # of its router, for which it has no options
     pins: str  # of such designs, where the clock comes in
     luts: Mapping[str, int]  # of every cell that takes LUTs, how many
     registers: Sequence[str]  # beginnings of cell names
@@ -76,6 +77,9 @@ DEVICES: dict[str, Device] = {
         # For 30,000 LUTs the default placer needs a half more wire, and no router came near its end. Not for small ones:
         # router2 costs some blocks a third of Fmax.
         options_if_large=("--placer", "static", "--router", "router2", "--lpf", PINS),
+        # Tiles by which a net may leave the box around its pins. With nextpnr's 3, a few dozen of 600,000 wires stayed taken
+        # twice, and when their price had grown for long, more and more.
+        settings_if_large={"router2/bbMargin/x": "8", "router2/bbMargin/y": "8"},
         pins='LOCATE COMP "clk" SITE "G2";\n',  # the static placer may choose one from where no clock line is reached
         # A carry cell takes the two LUTs of a slice; a distributed memory takes three slices.
         luts={"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
@@ -92,6 +96,7 @@ DEVICES: dict[str, Device] = {
         place_and_route=NEXTPNR_ICE40,
         options=("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
         options_if_large=(),
+        settings_if_large={},
         pins="",
         luts={"SB_LUT4": 1},  # a carry lies beside the LUT of its sum
         registers=("SB_DFF",),
@@ -161,7 +166,7 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
     tool = device.place_and_route
     if _luts(device, _counts(name, cells)) < LARGE:
         routed = _kept(
-            builds, name, [netlist.name, routing], tool, lambda folder: _lay_out(device, routing, netlist, folder)
+            builds, name, [netlist.name, routing], tool, lambda folder: lay_out(device, routing, netlist, folder, {})
         )
     else:
         # A step of its own, since either takes long.
@@ -173,10 +178,15 @@ def measure(name: str, block: Block, device: Device, builds: Path = BUILD_FOLDER
             f"{name}-placed",
             [netlist.name, placing, device.pins],
             tool,
-            lambda folder: _lay_out(device, placing, netlist, folder),
+            lambda folder: lay_out(device, placing, netlist, folder, {}),
         )
+        settings = device.settings_if_large
         routed = _kept(
-            builds, name, [placed.name, going_on], tool, lambda folder: _lay_out(device, going_on, placed, folder)
+            builds,
+            name,
+            [placed.name, going_on, settings],
+            tool,
+            lambda folder: lay_out(device, going_on, placed, folder, settings),
         )
     return read_result(name, device, cells, (routed / TIMING).read_text("utf-8"))
 
@@ -219,11 +229,17 @@ def _synthesise(name: str, block: Block, device: Device, builds: Path) -> Path:
     return _kept(builds, f"{name}-netlist", [source, around, script], YOSYS, make)
 
 
-def _lay_out(device: Device, options: Sequence[str], before: Path, folder: Path) -> None:
-    """Run nextpnr in ``folder`` on the netlist that the step before has made."""
+def lay_out(device: Device, options: Sequence[str], before: Path, folder: Path, settings: Mapping[str, str]) -> None:
+    """Run nextpnr in ``folder`` on the netlist in ``before``; with ``settings`` beside those that it holds. Raises ToolError."""
     (folder / PINS).write_text(device.pins, encoding="utf-8")
     given = f"given-{NETLIST}"
-    os.link(before / NETLIST, folder / given)  # the tool sees no other folder, not even through a symbolic link
+    if settings:
+        design = json.loads((before / NETLIST).read_text("utf-8"))
+        for module in design["modules"].values():
+            module.setdefault("settings", {}).update(settings)
+        (folder / given).write_text(json.dumps(design), encoding="utf-8")
+    else:
+        os.link(before / NETLIST, folder / given)  # the tool sees no other folder, not even through a symbolic link
     run_tool(device.place_and_route, ["--json", given, *options], folder)
     (folder / given).unlink()
 

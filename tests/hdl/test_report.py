@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,20 @@ from emulator.errors import CrosspointError
 from hdl.export import describe
 from hdl.periphery.max_search import MaxSearch, MaxSearchParameters
 from hdl.periphery.softmax import Softmax, SoftmaxParameters
-from hdl.report import DEVICES, HARNESS, Result, Row, harness, measure, read_result, replace_between_marks, table
+from hdl.report import (
+    DEVICES,
+    HARNESS,
+    NETLIST,
+    PINS,
+    Result,
+    Row,
+    harness,
+    lay_out,
+    measure,
+    read_result,
+    replace_between_marks,
+    table,
+)
 from hdl.tools import ToolError, reason, run_tool
 
 SMALLEST = MaxSearchParameters(lanes=1, magnitude_bits=1)
@@ -162,6 +176,27 @@ def test_a_real_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Of another placement nothing is there yet but the netlist.
     measure("max_search", MaxSearch(SMALLEST), device, tmp_path, seed=2)
     assert len(list(tmp_path.rglob("*.log"))) == 4
+
+
+def test_settings_of_the_router_are_added_to_the_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the design of the step before stays as it is."""
+    given = []
+
+    def routes(tool: str, arguments: Sequence[str], folder: Path) -> str:
+        given.append(json.loads((folder / arguments[arguments.index("--json") + 1]).read_text("utf-8")))
+        return ""
+
+    monkeypatch.setattr("hdl.report.run_tool", routes)
+    before, folder = tmp_path / "before", tmp_path / "folder"
+    before.mkdir()
+    folder.mkdir()
+    placed = {"modules": {"top": {"settings": {"seed": "1"}, "cells": {}}}}
+    (before / NETLIST).write_text(json.dumps(placed), encoding="utf-8")
+    for settings in ({}, {"router2/bbMargin/x": "8"}):
+        lay_out(DEVICES["ecp5-85k"], [], before, folder, settings)
+    assert given == [placed, {"modules": {"top": {"settings": {"seed": "1", "router2/bbMargin/x": "8"}, "cells": {}}}}]
+    assert json.loads((before / NETLIST).read_text("utf-8")) == placed
+    assert [path.name for path in folder.iterdir()] == [PINS]
 
 
 def test_a_design_that_does_not_fit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
