@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "results" / "equality"
 RECORDS = FOLDER / "runs.jsonl"
 #: What decides the bits of a machine, for Git: not how its hardware is synthesised, nor the cells of netlists.
-MACHINES = ("emulator", "hdl", "sim", ":!hdl/cli.py", ":!hdl/report.py", ":!sim/ecp5")
+MACHINES = ("emulator", "hdl", "sim", ":!hdl/cli.py", ":!hdl/report.py", ":!hdl/tools.py", ":!sim/ecp5")
 EQUAL = "bit-exact: "
 #: Training images of the embedded digits.
 EPOCH_OF_DIGITS = 1437

@@ -30,7 +30,7 @@ from hdl.block import warnings_as_errors
 from hdl.memory import AFTER_RTLIL
 from hdl.network.network import Network
 from hdl.network.network_parameters import NetworkParameters
-from hdl.tools import BEFORE_SYNTHESIS, NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, run_tool, tool_version
+from hdl.tools import BEFORE_SYNTHESIS, HIDE_BRACKETS, NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, run_tool, tool_version
 
 BUILDS = Path(__file__).parents[1] / "build" / "board"
 NAME = "top"
@@ -197,7 +197,7 @@ def _family(target: Target) -> str:
 def _options(target: Target) -> dict[str, str]:
     """Of Amaranth's toolchain: ours, and the target's own."""
     own = dict(target.options)
-    before = f"{AFTER_RTLIL}\n{BEFORE_SYNTHESIS}"
+    before = f"{AFTER_RTLIL}\n{HIDE_BRACKETS}\n{BEFORE_SYNTHESIS}"
     return {"script_after_read": before, "nextpnr_opts": " ".join((*ROUTING, own.pop("nextpnr_opts", ""))), **own}
 
 

