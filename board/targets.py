@@ -12,13 +12,15 @@ from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
 from board.gateware.parameters import LinkParameters
 from emulator.config import Config, load
+from hdl.tools import WIDE_BOXES
 
 
 @dataclass(frozen=True)
 class Target:
     """A board. ``clock``: that of the network and the link, in Hz; ``baud``: of the serial line, of which ``clock`` is a
     multiple. ``config``: what it holds unless told otherwise; ``settings``: of any config on this board, as for ``--set``.
-    ``options``: of Amaranth's toolchain, as its documentation of the platform names them. Raises ValueError."""
+    ``options``: of Amaranth's toolchain, as its documentation of the platform names them; ``router``: settings of nextpnr's, in the
+    netlist; ``placement``: the seed of its placer. Raises ValueError."""
 
     name: str
     title: str
@@ -33,6 +35,8 @@ class Target:
     weights_in_spram: bool = False  # iCE40 UltraPlus: those of a compact network
     led: str | None = "led"  # resource that is on while a host has begun a session
     options: dict[str, str] = field(default_factory=dict)
+    router: dict[str, str] = field(default_factory=dict)
+    placement: int = 1
 
     def __post_init__(self) -> None:
         if self.baud < 1 or self.clock % self.baud:
@@ -59,8 +63,9 @@ class Target:
         return load(source or self.config, (*self.settings, *assignments), seed)
 
 
-#: Of an ECP5 that is nearly full: nextpnr's default placer needs a half more wire, and no router came near its end.
-FULL_ECP5 = {"nextpnr_opts": "--placer static --router router2"}
+#: Of an ECP5 that is nearly full: nextpnr's default placer needs a half more wire, and no router came near its end; nets that miss
+#: the clock are routed anew.
+FULL_ECP5 = {"nextpnr_opts": "--placer static --router router2 --tmg-ripup"}
 
 TARGETS: dict[str, Target] = {
     target.name: target
@@ -77,6 +82,7 @@ TARGETS: dict[str, Target] = {
             input_ring=2048,
             output_ring=2048,
             options=FULL_ECP5,
+            router=WIDE_BOXES,
         ),
         Target(
             name="icebreaker",
@@ -101,6 +107,7 @@ TARGETS: dict[str, Target] = {
             programmer=("--board", "colorlight"),
             led=None,  # its pin is the line's
             options=FULL_ECP5,
+            router=WIDE_BOXES,
         ),
     )
 }
