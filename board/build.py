@@ -30,16 +30,7 @@ from hdl.block import warnings_as_errors
 from hdl.memory import AFTER_RTLIL
 from hdl.network.network import Network
 from hdl.network.network_parameters import NetworkParameters
-from hdl.tools import (
-    BEFORE_SYNTHESIS,
-    HIDE_BRACKETS,
-    NEXTPNR_ECP5,
-    NEXTPNR_ICE40,
-    YOSYS,
-    run_tool,
-    tool_version,
-    with_settings,
-)
+from hdl.tools import BEFORE_SYNTHESIS, HIDE_BRACKETS, NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, run_tool, tool_version
 
 BUILDS = Path(__file__).parents[1] / "build" / "board"
 NAME = "top"
@@ -160,7 +151,6 @@ def build(target: Target, config: Config, *, builds: Path = BUILDS, show: Callab
         "identity": f"{identity:016x}",
         "clock": target.clock,
         "options": _options(target),
-        "router": target.router,
         "weights_in_spram": placed.crossbar.weights_in_spram,
         "link": target.link(identity).model_dump(),
         "tools": {tool: tool_version(tool) for tool in (AMARANTH, YOSYS, _family(target))},
@@ -208,8 +198,8 @@ def _options(target: Target) -> dict[str, str]:
     """Of Amaranth's toolchain: ours, and the target's own."""
     own = dict(target.options)
     routing = (*ROUTING, "--seed", str(target.placement), own.pop("nextpnr_opts", ""))
-    before = f"{AFTER_RTLIL}\n{HIDE_BRACKETS}\n{BEFORE_SYNTHESIS}"
-    return {"script_after_read": before, "nextpnr_opts": " ".join(routing), **own}
+    before = (AFTER_RTLIL, *([HIDE_BRACKETS] if target.hide_brackets else []), BEFORE_SYNTHESIS)
+    return {"script_after_read": "\n".join(before), "nextpnr_opts": " ".join(routing), **own}
 
 
 def _is_made_from(folder: Path, made_from: Mapping[str, Any]) -> bool:
@@ -237,9 +227,6 @@ def _make(target: Target, top: BoardTop, description: dict[str, Any], done: Path
     result.mkdir()
     for tool, *arguments in json.loads((work / f"build_{NAME}.json").read_text(encoding="utf-8"))["commands"]:
         run_tool(TOOLS[tool], arguments, work)
-        if TOOLS[tool] == YOSYS and target.router:
-            netlist = work / f"{NAME}.json"
-            netlist.write_text(with_settings(netlist.read_text(encoding="utf-8"), target.router), encoding="utf-8")
     bitstream = next(path for path in (work / f"{NAME}{suffix}" for suffix in SUFFIXES) if path.is_file())
     timing = json.loads((work / TIMING).read_text(encoding="utf-8"))
     for path in (bitstream, *work.glob("*.log"), work / TIMING):

@@ -35,12 +35,10 @@ from hdl.tools import (
     HIDE_BRACKETS,
     NEXTPNR_ECP5,
     NEXTPNR_ICE40,
-    WIDE_BOXES,
     YOSYS,
     ToolError,
     run_tool,
     tool_version,
-    with_settings,
 )
 
 BUILD_FOLDER = Path(__file__).parents[1] / "build" / "report"
@@ -86,7 +84,10 @@ DEVICES: dict[str, Device] = {
         # router2 costs some blocks a third of Fmax.
         options_if_large=("--placer", "static", "--router", "router2", "--lpf", PINS),
         settings_if_large={
-            **WIDE_BOXES,
+            # Tiles by which a net may leave the box around its pins. With nextpnr's 3, a few dozen of 600,000 wires stayed
+            # taken twice, and when their price had grown for long, more and more.
+            "router2/bbMargin/x": "8",
+            "router2/bbMargin/y": "8",
             # Nets that miss the clock are routed anew (--tmg-ripup), so it, in Hz, must be within reach. Networks shall have 60.
             "router/tmg_ripup": f"{True:032b}",
             "target_freq": "62000000",
@@ -245,7 +246,10 @@ def lay_out(device: Device, options: Sequence[str], before: Path, folder: Path, 
     (folder / PINS).write_text(device.pins, encoding="utf-8")
     given = f"given-{NETLIST}"
     if settings:
-        (folder / given).write_text(with_settings((before / NETLIST).read_text("utf-8"), settings), encoding="utf-8")
+        design = json.loads((before / NETLIST).read_text("utf-8"))
+        for module in design["modules"].values():
+            module.setdefault("settings", {}).update(settings)
+        (folder / given).write_text(json.dumps(design), encoding="utf-8")
     else:
         os.link(before / NETLIST, folder / given)  # the tool sees no other folder, not even through a symbolic link
     run_tool(device.place_and_route, ["--json", given, *options], folder)

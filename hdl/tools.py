@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,9 +19,6 @@ BEFORE_SYNTHESIS = "scratchpad -set abc9.xaiger 1"
 #: Yosys' command, before it, for RTLIL: takes brackets out of names. On its way to ABC and back a wire `x[1]`, of a part, may be
 #: taken for bit 1 of a wire `x`, of the whole: Yosys stops at an assertion, or joins them.
 HIDE_BRACKETS = r"rename -hide w:*\[*"
-#: Of nextpnr's router2, which has no option for it: tiles by which a net may leave the box around its pins. With its own 3, a few
-#: dozen of 600,000 wires stayed taken twice, and when their price had grown for long, more and more.
-WIDE_BOXES = {"router2/bbMargin/x": "8", "router2/bbMargin/y": "8"}
 
 
 class ToolError(CrosspointError):
@@ -54,14 +50,6 @@ def run_tool(tool: str, arguments: Sequence[str], folder: Path) -> str:
     if finished.returncode:
         raise ToolError(f"{tool}: {reason(output)}; log: {log}")
     return output
-
-
-def with_settings(netlist: str, settings: Mapping[str, str]) -> str:
-    """A netlist in JSON that tells nextpnr ``settings`` beside those that it holds; they win over options."""
-    design = json.loads(netlist)
-    for module in design["modules"].values():
-        module.setdefault("settings", {}).update(settings)
-    return json.dumps(design)
 
 
 def reason(output: str) -> str:

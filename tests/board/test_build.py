@@ -18,7 +18,7 @@ from board.targets import TARGETS, Target
 from emulator.config import load
 from hdl.memory import AFTER_RTLIL
 from hdl.network.network_parameters import NetworkParameters
-from hdl.tools import BEFORE_SYNTHESIS, HIDE_BRACKETS, WIDE_BOXES, ToolError
+from hdl.tools import BEFORE_SYNTHESIS, HIDE_BRACKETS, ToolError
 from tests.hdl.axi.stand_in import StandIn
 
 EVERY_TARGET = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
@@ -43,7 +43,7 @@ class Tools:
         self.target, self.achieved, self.ran = target, achieved, list[str]()
         self.fails: str | None = None
         self.arguments: list[str] = []  # of place and route
-        self.settings: dict[str, str] = {}  # in the netlist
+        self.script: list[str] = []  # of synthesis
 
     def run(self, tool: str, arguments: list[str], folder: Path) -> str:
         self.ran.append(tool)
@@ -51,13 +51,11 @@ class Tools:
         if tool == self.fails:
             raise ToolError(f"{tool}: refused")
         if "yosys" in tool:
-            script = (folder / "top.ys").read_text().splitlines()
-            read = next(n for n, line in enumerate(script) if "read_rtlil" in line)
-            assert script[read + 1 : read + 4] == [AFTER_RTLIL, HIDE_BRACKETS, BEFORE_SYNTHESIS]
-            (folder / "top.json").write_text(json.dumps({"modules": {"top": {"cells": {}}}}))
+            self.script = (folder / "top.ys").read_text().splitlines()
+            read = next(n for n, line in enumerate(self.script) if "read_rtlil" in line)
+            assert self.script[read + 1 : read + 3] in ([AFTER_RTLIL, BEFORE_SYNTHESIS], [AFTER_RTLIL, HIDE_BRACKETS])
         if "nextpnr" in tool:
             self.arguments = arguments
-            self.settings = json.loads((folder / "top.json").read_text())["modules"]["top"].get("settings", {})
             assert "--timing-allow-fail" in arguments and arguments[arguments.index("--report") + 1] == module.TIMING
             (folder / module.TIMING).write_text(json.dumps(report(self.achieved, self.target.clock / 1e6)))
         if "pack" in tool:
@@ -94,11 +92,12 @@ def test_a_build_is_complete_and_is_not_made_twice(tools: Tools, tmp_path: Path)
     assert len(tools.ran) == 6 and len(list(tmp_path.iterdir())) == 1
     own = {**tools.target.options, "nextpnr_opts": "--no-tmdriv"}
     build(dataclasses.replace(tools.target, options=own), config, builds=tmp_path, show=shown.append)
-    assert len(tools.ran) == 9 and "--no-tmdriv" in tools.arguments and tools.settings == {}
-    for changed in ({"placement": 7}, {"router": WIDE_BOXES}):
+    assert len(tools.ran) == 9 and "--no-tmdriv" in tools.arguments
+    for changed in ({"placement": 7}, {"hide_brackets": False}):
         build(dataclasses.replace(tools.target, **changed), config, builds=tmp_path, show=shown.append)
         seed = tools.arguments[tools.arguments.index("--seed") + 1]
-        assert (int(seed), tools.settings) == (changed.get("placement", 1), changed.get("router", {}))
+        hidden = HIDE_BRACKETS in tools.script and BEFORE_SYNTHESIS in tools.script
+        assert (int(seed), hidden) == (changed.get("placement", 1), changed.get("hide_brackets", True))
     assert len(tools.ran) == 15
 
 
