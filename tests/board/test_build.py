@@ -246,9 +246,11 @@ def test_identity_is_of_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
     assert identity() != before
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("board", "config"), [("icebreaker", None), ("colorlight-5a-75b", "tiny")])
+@pytest.mark.parametrize(
+    ("board", "config"),
+    [("icebreaker", None), pytest.param("colorlight-5a-75b", "tiny", marks=pytest.mark.slow)],
+)
 def test_a_network_is_built_for_real(board: str, config: str | None, tmp_path: Path) -> None:
     target = TARGETS[board]
     built = build(target, target.load(config), builds=tmp_path)
