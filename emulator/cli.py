@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from emulator.command_line import run_command
 from emulator.config import Config, load
+from emulator.config.advice import advice
 from emulator.machine import MACHINES, Connection, builder
 
 if TYPE_CHECKING:  # what it imports is not needed by all commands
@@ -117,6 +118,8 @@ def train(
         suffix = "" if seed is None else f"-seed{seed}"
         out = Path("runs") / f"{_file_name(config.name)}-{machine_name}-{_file_name(Path(data).name)}{suffix}"
     dataset = load_data(config, data, data_dir, train_limit, test_limit)
+    for line in advice(config):
+        _note(f"warning: {line}")
     outcome = run_training(
         config,
         machine_name,

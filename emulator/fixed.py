@@ -31,7 +31,8 @@ GAIN_BITS = 16
 RECIPROCAL_GUARD_BITS = 4
 #: Bits of the reciprocal of the number of replicas.
 AVERAGE_BITS = 16
-#: Steps of devices carry this many bits below the LSB of the weight.
+#: Steps of devices have so many fraction bits, or more if the weight is fine: these below the LSB of the weight.
+STEP_FRACTION_BITS = 21
 STEP_EXTRA_BITS = 4
 #: Bits of the largest mean step: with the largest spread, drawn steps then fit 32 bits.
 STEP_BITS = 26
@@ -65,6 +66,22 @@ def round_shift(value: Integers, shift: Integers | int) -> Integers:
     rounded = (value + half - ((value < 0) & (right > 0))) >> right
     rounded = np.where(shift > 62, 0, rounded)
     return np.left_shift(rounded, np.clip(-shift, 0, 62))
+
+
+def round_stochastically(value: Integers, shift: int, words: Integers) -> Integers:
+    """``value / 2**shift`` rounded up with the probability of its fraction, else down, so that the mean is exact.
+
+    ``floor(value / 2**shift + u)`` with ``u`` uniform in [0, 1): the uniform WORD_BITS-bit words, as fractions. Where a
+    word has more bits than ``shift``, the lowest have no effect and are left out.
+    """
+    offset = words >> (WORD_BITS - shift) if shift <= WORD_BITS else words << (shift - WORD_BITS)
+    return (value + offset) >> shift
+
+
+def step_fraction_bits(weight_fraction_bits: int) -> int:
+    """Fraction bits of a device's step beside a weight with ``weight_fraction_bits``: steps stay fine where weights are
+    coarse, so that the rounding of a mean step is no bias."""
+    return max(STEP_FRACTION_BITS, weight_fraction_bits + STEP_EXTRA_BITS)
 
 
 def saturate(value: Integers, low: int, high: int) -> Integers:

@@ -9,15 +9,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from emulator.config import Config, Stage
+from emulator.config.advice import advice
 from emulator.fixed import GAUSSIAN_DEVIATION, WORD_BITS
 
 PIXEL_BITS = 8
 
 
 def describe(config: Config) -> str:
-    """The config as TOML with the tables below it as comments: all of it is again a config file."""
+    """The config as TOML with the tables below it as comments, and warnings: all of it is again a config file."""
     tables = [array_table(config.stages), converter_table(config.stages), memory_table(config.stages)]
-    comments = "\n\n".join(tables).splitlines()
+    warnings = [f"warning: {line}" for line in advice(config)]
+    comments = "\n\n".join([*tables, *warnings]).splitlines()
     return config_toml(config) + "\n" + "".join(f"# {line}".rstrip() + "\n" for line in comments)
 
 
@@ -92,14 +94,15 @@ def array_table(stages: Sequence[Stage]) -> str:
 
 
 def converter_table(stages: Sequence[Stage]) -> str:
-    """Gains of update and read noise, and the formats of DAC and ADC, forward / backward where they may differ."""
-    heading = ("array", "C_x, C_delta", "noise gain f / b", "read noise f / b", "DAC", "ADC f / b")
+    """Gains of update and read noise, and the formats of DAC, ADC and weight, forward / backward where they may differ."""
+    heading = ("array", "C_x, C_delta", "noise gain f / b", "read noise f / b", "DAC", "ADC f / b", "weight")
     rows = []
     for stage in stages:
         mantissa, shift = stage.pulse_gain
         reads = (stage.forward, stage.backward)
         unit = 2.0**-stage.accumulator_fraction * GAUSSIAN_DEVIATION
         lsb = 2.0**-stage.adc_fraction
+        weight = stage.array.weight
         rows.append(
             (
                 stage.name,
@@ -108,6 +111,7 @@ def converter_table(stages: Sequence[Stage]) -> str:
                 " / ".join(f"{read.noise_gain * unit:.4g}" for read in reads),
                 f"LSB 2^-{stage.dac_fraction}, +-1",
                 f"LSB 2^-{stage.adc_fraction}, +-" + " / ".join(f"{read.limit * lsb:g}" for read in reads),
+                f"LSB 2^-{weight.fraction_bits}, +-{math.ldexp(stage.weight_limit, -weight.fraction_bits):.3g}",
             )
         )
     return _table(heading, rows)

@@ -104,6 +104,14 @@ def round_shift(value: Value, places: int, plus: Value | None = None) -> Value:
     return (Cat(Const(1, 1), value).as_signed() + addend)[places + 1 :].as_signed()
 
 
+def round_stochastically(value: Value, places: int, word: Value) -> Value:
+    """``value / 2**places`` of a signed value, rounded up where the uniform word, as a fraction, reaches what lacks to the
+    next integer: one adder."""
+    unused = len(word) - places
+    offset = word[unused:] if unused >= 0 else Cat(Const(0, -unused), word)
+    return (value + Cat(offset, Const(0, 1)).as_signed())[places:].as_signed()
+
+
 def sum_or_difference(left: Value, right: Value, difference: Value) -> Value:
     """``left - right`` or ``left + right`` of signed values: one adder, whose carry in is ``difference``."""
     inverted = Mux(difference, ~right, right)[: len(right)]

@@ -18,7 +18,9 @@ from emulator.fixed import (
     bit_length,
     matrix_product,
     round_shift,
+    round_stochastically,
     saturate,
+    step_fraction_bits,
 )
 
 #: round_shift takes magnitudes below this, so that adding half an LSB stays within int64.
@@ -55,6 +57,32 @@ def test_round_shift_with_a_shift_for_every_element(pairs: list[tuple[int, int]]
     shifts = [shift for _, shift in pairs]
     result = round_shift(np.array(values), np.array(shifts))
     assert result.tolist() == [shifted(value, shift) for value, shift in zip(values, shifts, strict=True)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    value=st.one_of(st.integers(1 - (1 << 50), (1 << 50) - 1), st.integers(-(1 << 14), 1 << 14)),
+    shift=st.integers(1, 40),
+    word=st.one_of(st.integers(0, (1 << WORD_BITS) - 1), st.sampled_from((0, (1 << WORD_BITS) - 1))),
+)
+def test_round_stochastically_adds_the_word_as_a_fraction(value: int, shift: int, word: int) -> None:
+    found = round_stochastically(np.array([value]), shift, np.array([word]))
+    assert found.tolist() == [math.floor(Fraction(value, 1 << shift) + Fraction(word, 1 << WORD_BITS))]
+
+
+@pytest.mark.parametrize("shift", (1, 3, 7))
+def test_round_stochastically_keeps_the_mean(shift: int) -> None:
+    """Exactly, over all words that differ in the bits that count; of negative values too, and of whole ones without
+    scatter."""
+    words = np.arange(1 << shift) << WORD_BITS - shift
+    for value in range(-(2 << shift), (2 << shift) + 1):
+        found = round_stochastically(np.full_like(words, value), shift, words)
+        assert found.sum() == value
+        assert found.max() - found.min() == (value % (1 << shift) != 0)
+
+
+def test_steps_are_finer_than_their_weights_and_than_2_to_the_minus_20() -> None:
+    assert [step_fraction_bits(bits) for bits in (2, 7, 16, 17, 18, 28)] == [21, 21, 21, 21, 22, 32]
 
 
 @settings(max_examples=200, deadline=None)

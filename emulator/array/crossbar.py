@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from emulator.array.devices import Device
-from emulator.array.noise import cycle_factor, device_gaussian, gaussian, mix
+from emulator.array.devices import Device, Rounding
+from emulator.array.noise import cycle_factor, device_gaussian, gaussian, mix, rounding_words
 from emulator.config import ReadQuantities, Stage
-from emulator.fixed import WORD_BITS, Flags, Integers, matrix_product, round_shift, saturate
+from emulator.fixed import WORD_BITS, Flags, Integers, matrix_product, round_shift, round_stochastically, saturate
 from emulator.periphery.lfsr import Lfsr, Words
 from emulator.streams import Purpose, keys
 
@@ -92,17 +93,17 @@ class Crossbar:
         place, j = np.nonzero(column_trains[cycle])
         cycle, i = cycle[place], i[place]
         counts = np.bitwise_count(row_trains[cycle, i] & column_trains[cycle, j]).astype(np.int64)
-        draws = gaussian(mix(row_words[cycle, i] ^ column_words[cycle, j]))
-        factors = cycle_factor(counts, draws, np.array(self.stage.cycle_gains, dtype=np.int64))
+        mixed = mix(row_words[cycle, i] ^ column_words[cycle, j])
+        factors = cycle_factor(counts, gaussian(mixed), np.array(self.stage.cycle_gains, dtype=np.int64))
         up = rows.negative[cycle, i] == columns.negative[cycle, j]
-        self._move(i * self.weights.shape[1] + j, factors, up)
+        self._move(i * self.weights.shape[1] + j, factors, up, rounding_words(mixed))
         return int(counts.sum())
 
-    def _move(self, device: Integers, factors: Integers, up: Flags) -> None:
+    def _move(self, device: Integers, factors: Integers, up: Flags, words: Integers) -> None:
         """Moves of devices (row-major indices) in order. Devices do not depend on each other, so the first moves of
         all are done at once, then the second ones, and so on."""
         order = np.argsort(device, kind="stable")
-        device, factors, up = device[order], factors[order], up[order]
+        device, factors, up, words = device[order], factors[order], up[order], words[order]
         starts = np.flatnonzero(np.diff(device, prepend=-1))
         counts = np.diff(starts, append=len(device))
         weights = self.weights.ravel()
@@ -111,11 +112,17 @@ class Crossbar:
             move = starts[counts > nth] + nth
             moving = device[move]
             own = {name: values[moving] for name, values in parameters.items()}
-            weights[moving] = self.device.move(weights[moving], own, factors[move], up[move])
+            rounding = self._rounding(words[move])
+            weights[moving] = self.device.move(weights[moving], own, factors[move], up[move], rounding)
         self.weights = weights.reshape(self.weights.shape)
 
+    def _rounding(self, words: Integers) -> Rounding:
+        if self.stage.stochastic_rounding:
+            return partial(round_stochastically, shift=self.stage.move_shift, words=words)
+        return partial(round_shift, shift=self.stage.move_shift)
+
     def _draw_cycle_noise(self, cycles: int) -> tuple[Integers, Integers]:
-        """Noise words of every row and column for every cycle; zeros, and nothing drawn, without cycle noise."""
+        """Words of every row and column for every cycle; zeros, and nothing drawn, where no move needs them."""
         if not self.stage.cycle_noise:
             silent = np.zeros((cycles, max(self.weights.shape)), dtype=np.int64)
             return silent, silent

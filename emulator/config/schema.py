@@ -72,6 +72,10 @@ class Weight(Frozen):
     initial_range: float = Field(
         1.0, ge=0, le=8, description="initial weights are uniform in +-initial_range / sqrt(columns)"
     )
+    rounding: Literal["stochastic", "nearest"] = Field(
+        "stochastic",
+        description="of a pulsed move to the LSB of the weight: stochastic keeps the mean of the update at any LSB",
+    )
 
 
 def _name_device_model(value: object) -> object:

@@ -23,12 +23,16 @@ from emulator.fixed import (
     LARGEST_GAUSSIAN,
     PATH_BITS,
     STEP_BITS,
-    STEP_EXTRA_BITS,
     UNBOUNDED_INTEGER_BITS,
+    step_fraction_bits,
 )
 
 if TYPE_CHECKING:
     from emulator.config.schema import Array, Config, Convolution, FullyConnected, Read
+
+
+#: Rounded to nearest, a mean step below this many LSBs of the weight is 0.
+SMALLEST_NEAREST_STEP = 0.5
 
 
 def mantissa_and_shift(value: float, bits: int) -> tuple[int, int]:
@@ -220,9 +224,26 @@ class Stage:
         return -(-self.physical_columns // self.array.update.generator_sharing)
 
     @property
+    def stochastic_rounding(self) -> bool:
+        """Whether the change of a weight is rounded up or down by chance, instead of to nearest."""
+        return self.array.weight.rounding == "stochastic"
+
+    @property
+    def move_shift(self) -> int:
+        """From the product of a step and a cycle factor to the LSB of the weight."""
+        weight_fraction = self.array.weight.fraction_bits
+        return CYCLE_FRACTION_BITS + step_fraction_bits(weight_fraction) - weight_fraction
+
+    @property
     def cycle_noise(self) -> bool:
-        """Whether steps carry cycle-to-cycle noise, hence whether an update cycle draws from the lines' noise."""
-        return self.array.device.dw_min_std > 0
+        """Whether moves depend on words that every line draws in an update cycle: for the cycle-to-cycle noise of their
+        steps, or for their rounding."""
+        return self.array.device.dw_min_std > 0 or self.stochastic_rounding
+
+    @property
+    def step_in_lsb(self) -> float:
+        """dw_min in LSBs of the weight."""
+        return math.ldexp(self.array.device.dw_min, self.array.weight.fraction_bits)
 
     @cached_property
     def cycle_gains(self) -> tuple[int, ...]:
@@ -267,11 +288,18 @@ class Stage:
                     f"{place}.array.{side}: ADC range, bound management, replication and scale need {path} bits: "
                     f"accepted: at most {PATH_BITS}"
                 )
-        finest = math.ldexp(1, -array.weight.fraction_bits - STEP_EXTRA_BITS)
+        finest = math.ldexp(1, -step_fraction_bits(array.weight.fraction_bits))
         if array.update.mode == "pulsed" and not 1 <= array.device.dw_min / finest <= 1 << STEP_BITS:
             raise ValueError(
                 f"{place}.array.device.dw_min = {array.device.dw_min}: accepted: {finest} .. "
                 f"{finest * 2**STEP_BITS}, the steps of this weight word"
+            )
+        if array.update.mode == "pulsed" and not self.stochastic_rounding and self.step_in_lsb < SMALLEST_NEAREST_STEP:
+            least = math.ldexp(SMALLEST_NEAREST_STEP, -array.weight.fraction_bits)
+            raise ValueError(
+                f"{place}.array.device.dw_min = {array.device.dw_min}: {self.step_in_lsb:.3g} LSB of the weight, which "
+                f"rounds to 0, so that no coincidence moves a weight: accepted: at least {least} with "
+                "weight.rounding = nearest, or weight.rounding = stochastic"
             )
         if array.update.mode == "exact" and self.activation_fraction + self.rate_gain[1] < array.weight.fraction_bits:
             raise ValueError(

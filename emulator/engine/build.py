@@ -46,7 +46,8 @@ def devices_header() -> str:
         parts += [
             f"struct device_{name} {{",
             f"    static constexpr long PARAMETERS = {len(model.PARAMETERS)};",
-            "    static double move(double weight, const std::int32_t* parameter, double factor, bool up) {"
+            "    template <class Rounding>",
+            "    static double move(double weight, const std::int32_t* parameter, double factor, bool up, Rounding round) {"
             + model.MOVE_CPP.rstrip(),
             "    }",
             "};",

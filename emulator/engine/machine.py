@@ -49,7 +49,7 @@ class StageDescription(ctypes.Structure):
         ("pulse_gain", Gain),
         ("pulse_power", Gain),
         ("rate_gain", Gain),
-        *((name, INT) for name in "cycle_noise weight_fraction device_model device_parameters".split()),
+        *((name, INT) for name in "cycle_noise weight_fraction move_shift stochastic_rounding device_model device_parameters".split()),
         ("generator_width", INT),
         ("taps", INT * 4),
         ("cycle_gains", INTEGER_POINTER),

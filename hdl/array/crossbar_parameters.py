@@ -17,8 +17,8 @@ from emulator.fixed import (
     GAUSSIAN_DEVIATION,
     LARGEST_GAUSSIAN,
     RATIO_FRACTION_BITS,
-    STEP_EXTRA_BITS,
     WORD_BITS,
+    step_fraction_bits,
 )
 from hdl.block import Parameters
 from hdl.shapes import Segments, record, width_for
@@ -118,7 +118,7 @@ def _device_constants(stage: Stage) -> dict[str, int]:
     if device.model != DEVICE_MODEL:
         raise ValueError(f"{place}.device.model = {device.model}: accepted: {DEVICE_MODEL}, on hardware")
     fraction = stage.array.weight.fraction_bits
-    step = math.ldexp(device.dw_min, fraction + STEP_EXTRA_BITS)
+    step = math.ldexp(device.dw_min, step_fraction_bits(fraction))
     if device.w_max == "off":
         bound_mean, bound_gain = stage.weight_limit, 0
     else:
@@ -159,6 +159,8 @@ class CrossbarParameters(Parameters):
     bound_mean: int = Field(78643, ge=0, le=1 << 31, description="largest mean bound")
     bound_gain: int = Field(23351, ge=0, le=1 << 31, description="largest gain of a bound's draw")
     desired_bl: int = Field(1, ge=1, le=63, description="BL, most slots of a pulse train")
+    move_shift: int = Field(14, ge=14, le=29, description="from a step times a factor to the LSB of the weight")
+    stochastic_rounding: bool = Field(True, description="of a weight's change; else to nearest")
     generator_width: Literal[32, 48, 64] = Field(64, description="bits of a noise generator's state")
     serial: bool = Field(False, description="one device after the other, of 1 lane and 1 device: small and slow")
     weights_in_spram: bool = Field(False, description="serial: weights lie in SB_SPRAM256KA of an iCE40 UltraPlus")
@@ -175,14 +177,16 @@ class CrossbarParameters(Parameters):
     def of_stages(
         cls, stages: Sequence[Stage], lanes: int, devices: int, *, serial: bool = False
     ) -> CrossbarParameters:
-        """A crossbar for several arrays. Raises ValueError if their weights, converters or generators differ in width, or
-        as ``lay_out`` does."""
+        """A crossbar for several arrays. Raises ValueError if their weights, converters or generators differ in width or
+        rounding, or as ``lay_out`` does."""
         arrays = lay_out(stages, lanes, devices)
         common = {}
         for name, values in (
             ("weight_bits", {stage.array.weight.bits for stage in stages}),
             ("dac_fraction", {stage.dac_fraction for stage in stages}),
             ("adc_shift", {stage.adc_shift for stage in stages}),
+            ("move_shift", {stage.move_shift for stage in stages}),
+            ("stochastic_rounding", {stage.stochastic_rounding for stage in stages}),
             ("generator_width", {stage.generator_width for stage in stages}),
         ):
             if len(values) > 1:
@@ -282,6 +286,11 @@ class CrossbarParameters(Parameters):
         """Of a device's step upwards or downwards."""
         one = 1 << RATIO_FRACTION_BITS
         return (self.largest_step * (one + self.largest_ratio) >> RATIO_FRACTION_BITS) + 1
+
+    @property
+    def largest_change(self) -> int:
+        """Of a weight, rounded either way."""
+        return (self.largest_directed_step * self.largest_factor >> self.move_shift) + 1
 
     @property
     def most_coincidences(self) -> int:

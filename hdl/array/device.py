@@ -11,7 +11,10 @@ Updating, the device ``constant_step`` (emulator/array/devices/constant_step.py,
     step   = max(0, step_mean + rs(xi_0 * step_gain, 10))         h = rs(xi_1 * ratio_gain, 10)
     step   = max(0, rs(step * (65536 +- h), 16))                  + upwards, if the signs agree
     bound  = sat(bound_mean + rs(xi_k * bound_gain, 10), 0, WL)   k = 2 if the weight rises, else 3
-    weight = weight +- rs(step * factor, 14), not beyond the bound
+    weight = weight +- round(step * factor / 2**move_shift), not beyond the bound
+
+``round`` is stochastic: up where ``rounding = mix_rounds(mix(row noise ^ column noise), 3)``, as a fraction, reaches what lacks
+to the next integer; or to nearest, if the parameters say so.
 
 Nothing but the weight is stored: the device's parameters are drawn again from the words of its row and column. Weights
 lie within the bounds of their devices, so a weight that rises needs the upper bound alone, and one that falls the lower.
@@ -38,16 +41,11 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value, s
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from emulator.fixed import (
-    CYCLE_FRACTION_BITS,
-    DRAW_FRACTION_BITS,
-    RATIO_FRACTION_BITS,
-    STEP_EXTRA_BITS,
-    WORD_BITS,
-)
+from emulator.array.noise import ROUNDING_ROUNDS
+from emulator.fixed import CYCLE_FRACTION_BITS, DRAW_FRACTION_BITS, RATIO_FRACTION_BITS, WORD_BITS
 from hdl.array.crossbar_parameters import DEVICE_BITS, CrossbarParameters, drawn
 from hdl.array.noise import GAUSSIAN_SHAPE, MIX_ROUNDS, gaussian, mix_rounds
-from hdl.fixed import ones, round_half_up, round_shift, sum_or_difference
+from hdl.fixed import ones, round_half_up, round_shift, round_stochastically, sum_or_difference
 from hdl.multiplier import Multiplier
 from hdl.shapes import record, signed_for, width_for
 
@@ -83,17 +81,26 @@ register = partial(Signal, reset_less=True)
 
 class Draw(wiring.Component):
     """``mean + rs(xi(mix(word)) * gain, 10)``, a word per cycle. ``gain`` is expected 2 cycles after the word, ``mean`` 4; the
-    result is there after 5."""
+    result is there after 5, ``mixed``, which is ``mix(word)``, after 2."""
 
     def __init__(self, gain_bits: int, mean_bits: int, result: Shape) -> None:
         self.result = result
-        super().__init__({"word": In(WORD_BITS), "gain": In(gain_bits), "mean": In(mean_bits), "o": Out(result)})
+        super().__init__(
+            {
+                "word": In(WORD_BITS),
+                "gain": In(gain_bits),
+                "mean": In(mean_bits),
+                "mixed": Out(WORD_BITS),
+                "o": Out(result),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         first, mixed, result = register(WORD_BITS), register(WORD_BITS), register(self.result)
         m.submodules.multiplier = multiplier = Multiplier(GAUSSIAN_SHAPE, signed(len(self.gain) + 1))
         m.d.comb += [
+            self.mixed.eq(mixed),
             self.o.eq(result),
             multiplier.a.eq(gaussian(m, mixed)),
             multiplier.b.eq(self.gain),
@@ -158,9 +165,9 @@ class DeviceLane(wiring.Component):
         counts = self._delayed(m, self._even, ones(both), 2, "count")
         m.d.comb += [self.coincidences.eq(counts[0]), self.fires.eq(fires[6])]
 
-        factor, step, ratio, bound, rising = self._draws(m, row, row_device, counts, up[2])
+        factor, step, ratio, bound, rising, rounding = self._draws(m, row, row_device, counts, up[2])
         self._multiply(m, row, factor, step, ratio, up[2])
-        self._move(m, bound, rising, up[5])
+        self._move(m, bound, rising, up[5], rounding)
         return m
 
     def _delayed(self, m: Module, enable: Value, value: Value, registers: int, name: str) -> list[Signal]:
@@ -176,8 +183,9 @@ class DeviceLane(wiring.Component):
 
     def _draws(
         self, m: Module, row: data.View, row_device: Signal, counts: list[Signal], up: Value
-    ) -> tuple[Signal, list[Signal], Signal, Signal, Signal]:
-        """Factor in cycles 8, 9; step in 6, 7 and 8, 9; ratio in 6; bound in 13; whether the weight rises in 13."""
+    ) -> tuple[Signal, list[Signal], Signal, Signal, Signal, Signal]:
+        """Factor in cycles 8, 9; step in 6, 7 and 8, 9; ratio in 6; bound in 13; whether the weight rises in 13; the word
+        that rounds its change in 11."""
         p, given = self.parameters, self.settings
         cycle_mean = Cat(Const(0, CYCLE_FRACTION_BITS), counts[1])
         m.submodules.draw_a = a = Draw(
@@ -219,7 +227,13 @@ class DeviceLane(wiring.Component):
         factors = self._delayed(m, ~self._even, a.o[: signed_for(p.largest_factor).width].as_signed(), 2, "factor")
         steps = self._delayed(m, ~self._even, size, 2, "step")
         (late_bound,) = self._delayed(m, self._even, bound, 1, "bound")
-        return factors[1], steps, b.o[: signed_for(p.largest_ratio).width].as_signed(), late_bound, rising[3]
+        ratio = b.o[: signed_for(p.largest_ratio).width].as_signed()
+        return factors[1], steps, ratio, late_bound, rising[3], self._rounding(m, a.mixed)
+
+    def _rounding(self, m: Module, mixed: Value) -> Signal:
+        """In cycle 11; nothing of the word that has no effect."""
+        word = mix_rounds(m, mixed, ROUNDING_ROUNDS)[-min(self.parameters.move_shift, WORD_BITS) :]
+        return self._delayed(m, self._even, word, 5, "rounding")[-1]
 
     def _multiply(
         self, m: Module, row: data.View, factor: Signal, steps: list[Signal], ratio: Value, up: Value
@@ -252,17 +266,20 @@ class DeviceLane(wiring.Component):
         with m.Elif(self.accumulate):
             m.d.sync += total.eq(total + self.product)
 
-    def _move(self, m: Module, bound: Signal, rising: Value, up: Value) -> None:
+    def _move(self, m: Module, bound: Signal, rising: Value, up: Value, rounding: Signal) -> None:
         p = self.parameters
-        shift = CYCLE_FRACTION_BITS + STEP_EXTRA_BITS
-        largest = (p.largest_directed_step * p.largest_factor >> shift) + 1
+        largest = p.largest_change
         change, moved = register(signed_for(largest)), register(signed_for(p.weight_limit + largest))
         kept, bounded = register(self.weight.shape()), register(self.weight.shape())
         room = sum_or_difference(Cat(bound, Const(0, 1)).as_signed(), moved, rising)
         limit = Cat(bound, Const(0, 1)).as_signed()
         m.d.comb += [self.kept.eq(kept), self.moved.eq(bounded)]
         m.d.sync += [
-            change.eq(round_shift(self.product, shift)),
+            change.eq(
+                round_stochastically(self.product, p.move_shift, rounding)
+                if p.stochastic_rounding
+                else round_shift(self.product, p.move_shift)
+            ),
             kept.eq(self.weight),
             moved.eq(sum_or_difference(kept, change, ~up)),
             bounded.eq(Mux(room < 0, Mux(rising, limit, -limit), moved)),

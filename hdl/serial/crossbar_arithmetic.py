@@ -6,12 +6,13 @@ from __future__ import annotations
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
-from emulator.fixed import CYCLE_FRACTION_BITS, DRAW_FRACTION_BITS, RATIO_FRACTION_BITS, STEP_EXTRA_BITS, WORD_BITS
+from emulator.array.noise import ROUNDING_ROUNDS
+from emulator.fixed import CYCLE_FRACTION_BITS, DRAW_FRACTION_BITS, RATIO_FRACTION_BITS, WORD_BITS
 from hdl.array.crossbar_parameters import CrossbarParameters, drawn
 from hdl.array.device import HIGH, LOW, RATIO, STEP
 from hdl.array.intake import Mode
-from hdl.array.noise import GAUSSIAN_SHAPE, gaussian, mix
-from hdl.fixed import round_half_up, round_shift, sum_or_difference
+from hdl.array.noise import GAUSSIAN_SHAPE, gaussian, mix, mix_rounds
+from hdl.fixed import round_half_up, round_shift, round_stochastically, sum_or_difference
 from hdl.serial.crossbar_memories import CrossbarMemories, Position
 from hdl.shapes import signed_for, width_for
 
@@ -67,7 +68,14 @@ class CrossbarArithmetic:
         with m.If(self.keep_result):
             m.d.sync += result.eq(round_shift(noise, DRAW_FRACTION_BITS, Cat(means[turn], Const(0, 1))))
         self._sense(m, p, settings, memories, backward, noise)
-        self._move(m, p, memories, turn, result, rising, upwards)
+        self._move(m, p, memories, turn, result, rising, upwards, self._rounding(m, p, turn, word))
+
+    def _rounding(self, m: Module, p: CrossbarParameters, turn: Value, mixed: Signal) -> Signal:
+        """The word that rounds the change, from that of the cycle's noise; nothing of it that has no effect."""
+        rounding = Signal(min(p.move_shift, WORD_BITS))
+        with m.If(self.keep_result & (turn == CYCLE_TURN)):
+            m.d.sync += rounding.eq(mix_rounds(m, mixed, ROUNDING_ROUNDS)[-len(rounding) :])
+        return rounding
 
     def _sense(
         self,
@@ -103,12 +111,12 @@ class CrossbarArithmetic:
         result: Signal,
         rising: Signal,
         upwards: Value,
+        rounding: Signal,
     ) -> None:
         """A draw takes effect: factor, step, directed step, change, moved weight."""
-        shift = CYCLE_FRACTION_BITS + STEP_EXTRA_BITS
         factor = Signal(signed_for(p.largest_factor))
         step = Signal(width_for(max(p.largest_step, p.largest_directed_step)))
-        change = Signal(signed_for((p.largest_directed_step * p.largest_factor >> shift) + 1))
+        change = Signal(signed_for(p.largest_change))
         ratio = Mux(upwards, result, -result)[: signed_for(p.largest_ratio).width].as_signed()
         times = Signal(signed(max(signed_for(p.largest_factor).width, signed_for(p.largest_ratio).width)))
         product = Signal(signed(len(times) + len(step) + 1))
@@ -128,7 +136,11 @@ class CrossbarArithmetic:
                 with m.Case(RATIO_TURN):
                     m.d.sync += step.eq(Mux(directed < 0, 0, directed))
         with m.If(self.keep_change):
-            m.d.sync += change.eq(round_shift(product, shift))
+            m.d.sync += change.eq(
+                round_stochastically(product, p.move_shift, rounding)
+                if p.stochastic_rounding
+                else round_shift(product, p.move_shift)
+            )
         moved = Signal(signed_for(p.weight_limit + (1 << len(change) - 1)))
         limited = Mux(result > p.weight_limit, p.weight_limit, result)
         bound = Cat(Mux(result < 0, 0, limited)[: p.weight_bits - 1], Const(0, 1)).as_signed()

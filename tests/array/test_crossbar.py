@@ -307,6 +307,31 @@ def test_noise_of_c_coincidences_grows_with_their_root(count: int) -> None:
     assert abs((first * second).mean()) < SIGMAS * expected**2 / math.sqrt(first.size)
 
 
+@pytest.mark.parametrize("fraction_bits", (2, 4, 7, 9, 17))
+@pytest.mark.parametrize(("slots", "deviation"), ((1, 0.3), (1, 0), (10, 0.3)))
+@pytest.mark.parametrize("up", (True, False))
+def test_moves_keep_their_mean_at_any_lsb(fraction_bits: int, slots: int, deviation: float, up: bool) -> None:
+    """With every line firing in every slot, a device moves by BL dw on average, within four standard errors, be an LSB a
+    250th of its step or 250 steps. Rounding adds at most f (1 - f) LSB^2 to the variance, f the fraction of a move."""
+    lines, cycles, step = 64, 20, 0.001
+    device = {**UNIFORM, "dw_min": step, "dw_min_std": deviation, "w_max": "off"}
+    weight = {"bits": 18, "fraction_bits": fraction_bits, "initial_range": 0}
+    stage = array_stage(lines, lines, device=device, update={"desired_bl": slots}, weight=weight)
+    crossbar = Crossbar(stage, seed=1)
+    fires = np.ones((1, slots, lines), dtype=bool)
+    rows = PulseTrains(fires, np.full((1, lines), not up))
+    changes = []
+    for _ in range(cycles):
+        crossbar.weights[:] = 0
+        crossbar.pulse(rows, with_signs(fires))
+        changes.append(crossbar.weights * (1 if up else -1))
+    move = slots * math.ldexp(step, fraction_bits)  # in LSBs
+    largest_variance = slots * (deviation * move / slots) ** 2 + 0.25
+    variance = slots * (deviation * move / slots) ** 2 + min(0.25, move)
+    assert abs(np.mean(changes) - move) < 4 * math.sqrt(variance / np.size(changes)) + 2e-4 * move
+    assert np.var(changes) < largest_variance * 1.05
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.integers(2, 5),
@@ -315,14 +340,32 @@ def test_noise_of_c_coincidences_grows_with_their_root(count: int) -> None:
     slots=st.integers(1, 8),
     deviation=st.sampled_from((0.0, 0.3, 2.0)),
     w_max=st.sampled_from((0.005, 0.6, "off")),
+    weight=st.one_of(
+        st.builds(
+            lambda fraction: {"bits": fraction + 1, "fraction_bits": fraction, "rounding": "stochastic"},
+            st.sampled_from((17, 7, 3, 21)),
+        ),
+        st.just({"rounding": "nearest"}),
+    ),
     seed=st.integers(0, 2**32),
 )
 def test_pulses_move_every_device_as_stated(
-    rows: int, columns: int, cycles: int, slots: int, deviation: float, w_max: float | str, seed: int
+    rows: int,
+    columns: int,
+    cycles: int,
+    slots: int,
+    deviation: float,
+    w_max: float | str,
+    weight: dict[str, Any],
+    seed: int,
 ) -> None:
-    """Device by device and cycle by cycle in Python's integers: count, noise, step, clip."""
+    """Device by device and cycle by cycle in Python's integers: count, noise, step, rounding, clip."""
     device = {"dw_min_std": deviation, "w_max": w_max}
-    crossbar = Crossbar(array_stage(rows, columns, device=device, update={"desired_bl": slots}), seed=seed)
+    stage = array_stage(rows, columns, device=device, update={"desired_bl": slots}, weight=weight)
+    crossbar = Crossbar(stage, seed=seed)
+    stochastic = weight["rounding"] == "stochastic"
+    fraction = stage.array.weight.fraction_bits
+    shift = 10 + max(21, fraction + 4) - fraction
     generator = np.random.default_rng(seed)
     sides = [
         PulseTrains(generator.random((cycles, slots, lines)) < 0.4, generator.random((cycles, lines)) < 0.5)
@@ -332,7 +375,7 @@ def test_pulses_move_every_device_as_stated(
     row_states, column_states = crossbar.row_noise, crossbar.column_noise
     coincidences = 0
     for cycle in range(cycles):
-        if deviation:
+        if deviation or stochastic:
             row_states = crossbar.generator.advance(row_states)
             column_states = crossbar.generator.advance(column_states)
         for i, j in itertools.product(range(rows), range(columns)):
@@ -340,11 +383,16 @@ def test_pulses_move_every_device_as_stated(
             count = int(together.sum())
             coincidences += count
             word = int(crossbar.generator.word(row_states)[i]) ^ int(crossbar.generator.word(column_states)[j])
-            xi = int(gaussian(mix(np.array(word))))
+            mixed = mix(np.array(word))
+            xi = int(gaussian(mixed))
             factor = (count << 10) + rounded(Fraction(xi * crossbar.stage.cycle_gains[count], 1 << 10))
             up = sides[0].negative[cycle, i] == sides[1].negative[cycle, j]
-            step = int(parameters["step_up"][i, j]) if up else -int(parameters["step_down"][i, j])
-            moved = weights[i][j] + rounded(Fraction(step * factor, 1 << 14))
+            change = Fraction(int(parameters["step_up" if up else "step_down"][i, j]) * factor, 1 << shift)
+            if stochastic:
+                change = math.floor(change + Fraction(int(mix(mixed, 3)), 1 << 24))
+            else:
+                change = rounded(change)
+            moved = weights[i][j] + (change if up else -change)
             low, high = int(parameters["bound_low"][i, j]), int(parameters["bound_high"][i, j])
             weights[i][j] = min(max(moved, low), high)
     assert crossbar.pulse(*sides) == coincidences
@@ -358,7 +406,7 @@ def test_every_cycle_clips() -> None:
     cycle is lost; summed over both, nothing would have moved. Down and then up again, it ends where it was."""
     slots = 5
     device = {**UNIFORM, "dw_min_std": 0, "w_max": 0.1}
-    stage = array_stage(2, 1, device=device, update={"desired_bl": slots})
+    stage = array_stage(2, 1, device=device, update={"desired_bl": slots}, weight={"rounding": "nearest"})
     step, bound = round(0.001 * 2**17 * 16) * slots / 16, round(0.1 * 2**17)
     crossbar = Crossbar(stage, seed=1)
     crossbar.weights[:] = bound
@@ -369,10 +417,11 @@ def test_every_cycle_clips() -> None:
 
 
 def test_cycle_noise_is_drawn_in_every_cycle_even_without_pulses() -> None:
-    """And not at all for steps without cycle-to-cycle deviation."""
+    """And not at all where no move needs a word: without cycle-to-cycle deviation, rounded to nearest."""
     silent = [PulseTrains(np.zeros((7, 10, n), dtype=bool), np.zeros((7, n), dtype=bool)) for n in (3, 4)]
-    for deviation, draws in ((0.3, 7), (0, 0)):
-        crossbar = Crossbar(array_stage(3, 4, device={"dw_min_std": deviation}), seed=1)
+    for deviation, rounding, draws in ((0.3, "nearest", 7), (0, "stochastic", 7), (0, "nearest", 0)):
+        stage = array_stage(3, 4, device={"dw_min_std": deviation}, weight={"rounding": rounding})
+        crossbar = Crossbar(stage, seed=1)
         rows, columns, weights = crossbar.row_noise.copy(), crossbar.column_noise.copy(), crossbar.weights.copy()
         assert crossbar.pulse(*silent) == 0
         assert crossbar.row_noise.tolist() == crossbar.generator.jump(rows, draws).tolist()

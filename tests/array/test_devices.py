@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,11 +16,21 @@ from emulator.array.crossbar import Crossbar
 from emulator.array.devices import DEVICE_MODELS, Device
 from emulator.array.devices.constant_step import ConstantStep
 from emulator.config import Stage, load
-from emulator.fixed import CYCLE_FRACTION_BITS, GAUSSIAN_DEVIATION, LARGEST_GAUSSIAN, STEP_EXTRA_BITS
+from emulator.fixed import (
+    CYCLE_FRACTION_BITS,
+    GAUSSIAN_DEVIATION,
+    LARGEST_GAUSSIAN,
+    WORD_BITS,
+    round_shift,
+    round_stochastically,
+    step_fraction_bits,
+)
 
 FRACTION_BITS = 17
 WEIGHT_LIMIT = (1 << 17) - 1
 HALF = Fraction(1, 2)
+STEP_FRACTION = step_fraction_bits(FRACTION_BITS)
+MOVE_SHIFT = CYCLE_FRACTION_BITS + STEP_FRACTION - FRACTION_BITS
 
 
 def stage_named(name: str, *assignments: str) -> Stage:
@@ -39,7 +50,7 @@ def relative_deviations(crossbar: Crossbar) -> dict[str, np.ndarray]:
     device, parameters = crossbar.device, crossbar.parameters
     assert isinstance(device, ConstantStep) and device.w_max != "off"
     up, down = parameters["step_up"], parameters["step_down"]
-    mean_step = math.ldexp(device.dw_min, FRACTION_BITS + STEP_EXTRA_BITS)
+    mean_step = math.ldexp(device.dw_min, STEP_FRACTION)
     mean_bound = math.ldexp(device.w_max, FRACTION_BITS)
     moving = up + down > 0
     return {
@@ -113,7 +124,7 @@ def test_a_device_without_variation_is_its_mean() -> None:
         "K1", *(f"array.device.{name}=0" for name in ("dw_min_dtod", "up_down_dtod", "w_max_dtod", "dw_min_std"))
     )
     parameters = Crossbar(stage, seed=3).parameters
-    step = round(math.ldexp(0.001, FRACTION_BITS + STEP_EXTRA_BITS))
+    step = round(math.ldexp(0.001, STEP_FRACTION))
     bound = round(math.ldexp(0.6, FRACTION_BITS))
     for name, expected in (("step_up", step), ("step_down", step), ("bound_high", bound), ("bound_low", -bound)):
         assert (parameters[name] == expected).all(), name
@@ -148,7 +159,7 @@ def test_draws_equal_the_formula(device: ConstantStep, xi: list[int]) -> None:
     parameters = device.draw(lambda k: np.array([[xi[k]]]), FRACTION_BITS, WEIGHT_LIMIT)
     found = {name: int(values[0, 0]) for name, values in parameters.items()}
     sigmas = [value / GAUSSIAN_DEVIATION for value in xi]
-    step = max(0.0, math.ldexp(device.dw_min, FRACTION_BITS + STEP_EXTRA_BITS) * (1 + device.dw_min_dtod * sigmas[0]))
+    step = max(0.0, math.ldexp(device.dw_min, STEP_FRACTION) * (1 + device.dw_min_dtod * sigmas[0]))
     for name, sign in (("step_up", 1), ("step_down", -1)):
         factor = 1 + sign * device.up_down_dtod / 2 * sigmas[1]
         assert abs(found[name] - max(0.0, step * factor)) <= 3.2 * abs(factor) + (step + 3.2) * 2.7 / 2**16 + 0.5
@@ -168,12 +179,13 @@ def test_draws_equal_the_formula(device: ConstantStep, xi: list[int]) -> None:
     bounds=st.tuples(st.integers(-WEIGHT_LIMIT, 0), st.integers(0, WEIGHT_LIMIT)),
     factor=st.one_of(st.integers(-(1 << 17), 1 << 17), st.sampled_from((0, 1 << 10, -(1 << 10)))),
     up=st.booleans(),
+    word=st.one_of(st.none(), st.integers(0, (1 << WORD_BITS) - 1)),
 )
 def test_move_equals_the_formula(
-    weight: int, step_up: int, step_down: int, bounds: tuple[int, int], factor: int, up: bool
+    weight: int, step_up: int, step_down: int, bounds: tuple[int, int], factor: int, up: bool, word: int | None
 ) -> None:
-    """clip(w +- step * factor): the product rounded to the LSB of the weight, halves away from zero. A factor may be
-    negative, when noise outweighs its coincidences."""
+    """clip(w +- step * factor): the product rounded to the LSB of the weight, halves away from zero, or with a word up
+    where it reaches what lacks. A factor may be negative, when noise outweighs its coincidences."""
     low, high = bounds
     values = {"step_up": step_up, "step_down": step_down, "bound_high": high, "bound_low": low}
     moved = ConstantStep(model="constant_step").move(
@@ -181,15 +193,21 @@ def test_move_equals_the_formula(
         {name: np.array([value]) for name, value in values.items()},
         np.array([factor]),
         np.array([up]),
+        partial(round_shift, shift=MOVE_SHIFT)
+        if word is None
+        else partial(round_stochastically, shift=MOVE_SHIFT, words=np.array([word])),
     )
-    exact = Fraction((step_up if up else -step_down) * factor, 1 << (CYCLE_FRACTION_BITS + STEP_EXTRA_BITS))
-    rounded = math.floor(abs(exact) + HALF) * (1 if exact > 0 else -1)
-    assert moved.tolist() == [min(max(weight + rounded, low), high)]
+    exact = Fraction((step_up if up else step_down) * factor, 1 << MOVE_SHIFT)
+    if word is None:
+        change = math.floor(abs(exact) + HALF) * (1 if exact > 0 else -1)
+    else:
+        change = math.floor(exact + Fraction(word, 1 << WORD_BITS))
+    assert moved.tolist() == [min(max(weight + (change if up else -change), low), high)]
 
 
 @pytest.mark.parametrize("model", DEVICE_MODELS.values(), ids=DEVICE_MODELS.keys())
 def test_no_coincidence_changes_nothing(model: type[Device]) -> None:
-    """In any model: a factor of 0 leaves every weight within its bounds where it is."""
+    """In any model: a factor of 0 leaves every weight within its bounds where it is, whatever the word of its rounding."""
     generator = np.random.default_rng(1)
     device = model()
     shape = (20, 30)
@@ -199,7 +217,8 @@ def test_no_coincidence_changes_nothing(model: type[Device]) -> None:
     low, high = device.bounds(parameters)
     assert (low <= high).all()
     weights = generator.integers(low, high, endpoint=True)
-    moved = device.move(weights, parameters, np.zeros(shape, dtype=np.int64), generator.random(shape) < 0.5)
+    rounding = partial(round_stochastically, shift=MOVE_SHIFT, words=generator.integers(0, 1 << WORD_BITS, shape))
+    moved = device.move(weights, parameters, np.zeros(shape, dtype=np.int64), generator.random(shape) < 0.5, rounding)
     np.testing.assert_array_equal(moved, weights)
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from emulator.array.devices import DEVICE_MODELS
 from emulator.config import Config, load, preset_names
 from emulator.engine.machine import FastMachine
-from emulator.fixed import STEP_BITS, STEP_EXTRA_BITS
+from emulator.fixed import STEP_BITS, step_fraction_bits
 from emulator.machine import COUNTERS, State
 from emulator.network.network import GoldenMachine
 
@@ -48,7 +48,9 @@ def array_trees(draw: st.DrawFn) -> dict[str, Any]:
     mode = draw(st.sampled_from(("pulsed", "pulsed", "pulsed", "exact")))
     if mode == "exact":
         fraction_bits = min(fraction_bits, 17)  # what the largest learning rate drawn here allows
-    finest_step = 2.0 ** -(fraction_bits + STEP_EXTRA_BITS)
+    # Rounded to nearest, a step below half an LSB is refused.
+    rounding = draw(st.sampled_from(("stochastic", "nearest"))) if fraction_bits > 4 else "stochastic"
+    finest_step = 2.0 ** -(step_fraction_bits(fraction_bits) if rounding == "stochastic" else fraction_bits + 1)
     return {
         "replication": draw(st.sampled_from((1, 1, 2, 3, 4, 7))),
         "forward": draw(read_trees()),
@@ -65,6 +67,7 @@ def array_trees(draw: st.DrawFn) -> dict[str, Any]:
             "bits": bits,
             "fraction_bits": fraction_bits,
             "initial_range": draw(st.sampled_from((0.0, 1.0, 8.0))),
+            "rounding": rounding,
         },
         "device": {
             "dw_min": draw(st.floats(finest_step, max(finest_step, min(0.05, finest_step * 2**STEP_BITS)))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from emulator.array.devices.base import Device
+from emulator.array.devices.base import Device, Rounding
 
 
 def _find_models() -> dict[str, type[Device]]:
@@ -17,4 +17,4 @@ def _find_models() -> dict[str, type[Device]]:
 #: Every device model by the name that a config gives as ``device.model``.
 DEVICE_MODELS = _find_models()
 
-__all__ = ["DEVICE_MODELS", "Device"]
+__all__ = ["DEVICE_MODELS", "Device", "Rounding"]

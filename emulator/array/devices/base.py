@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from emulator.fixed import Flags, Integers
 
+#: Rounds products of a step and a factor to the LSB of the weight, as ``array.weight.rounding`` says.
+Rounding = Callable[[Integers], Integers]
+
 #: The integers of the devices of an array, by the names in ``Device.PARAMETERS``: int64 ``(rows, columns)`` each.
 Parameters = dict[str, Integers]
 
@@ -32,9 +35,8 @@ class Device(BaseModel):
     PARAMETERS: ClassVar[tuple[str, ...]]
     #: How many Gaussians a device draws at birth.
     DRAWS: ClassVar[int]
-    #: Body of ``double move(double weight, const int32_t* parameter, double factor, bool up)``: the new weight of a
-    #: device with these parameters (in the order of PARAMETERS). ``round_scaled(v, s)`` is ``round_shift(v, s)`` on a
-    #: double that holds an integer.
+    #: Body of ``double move(double weight, const int32_t* parameter, double factor, bool up, Rounding round)``: the new
+    #: weight of a device with these parameters (in the order of PARAMETERS); ``round`` as in ``move`` below.
     MOVE_CPP: ClassVar[str]
 
     @abstractmethod
@@ -42,9 +44,11 @@ class Device(BaseModel):
         """The parameters of all devices. ``gaussian(k)`` is the k-th Gaussian word of each, ``(rows, columns)``."""
 
     @abstractmethod
-    def move(self, weights: Integers, parameters: Parameters, factors: Integers, up: Flags) -> Integers:
+    def move(
+        self, weights: Integers, parameters: Parameters, factors: Integers, up: Flags, round_product: Rounding
+    ) -> Integers:
         """Weights after a move by ``factors`` steps (CYCLE_FRACTION_BITS), upwards where ``up``. A factor of 0
-        changes nothing. All arguments have one shape."""
+        changes nothing. All arrays have one shape."""
 
     @abstractmethod
     def bounds(self, parameters: Parameters) -> tuple[Integers, Integers]:

@@ -2,7 +2,7 @@
 
     w <- clip(w +- dw_min_ij^(+-) (c + dw_min_std sqrt(c) xi), -b_ij^-, b_ij^+)
 
-for c coincidences in an update cycle. Steps, up/down ratio and both bounds differ from device to device.
+for c coincidences in an update cycle; the change is rounded to the LSB of the weight. Steps, up/down ratio and both bounds differ from device to device.
 """
 
 from __future__ import annotations
@@ -14,19 +14,16 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from emulator.array.devices.base import Device, Parameters
+from emulator.array.devices.base import Device, Parameters, Rounding
 from emulator.fixed import (
-    CYCLE_FRACTION_BITS,
     DRAW_FRACTION_BITS,
     GAUSSIAN_DEVIATION,
     RATIO_FRACTION_BITS,
-    STEP_EXTRA_BITS,
     Flags,
     Integers,
     round_shift,
+    step_fraction_bits,
 )
-
-MOVE_SHIFT = CYCLE_FRACTION_BITS + STEP_EXTRA_BITS
 
 
 class ConstantStep(Device):
@@ -42,15 +39,15 @@ class ConstantStep(Device):
 
     PARAMETERS = ("step_up", "step_down", "bound_high", "bound_low")
     DRAWS = 4
-    MOVE_CPP = f"""
-        const double step = up ? parameter[0] : -parameter[1];
-        const double moved = weight + round_scaled(step * factor, {MOVE_SHIFT});
+    MOVE_CPP = """
+        const double change = round(double(up ? parameter[0] : parameter[1]) * factor);
+        const double moved = up ? weight + change : weight - change;
         return std::min(std::max(moved, double(parameter[3])), double(parameter[2]));
     """
 
     def draw(self, gaussian: Callable[[int], Integers], weight_fraction: int, weight_limit: int) -> Parameters:
-        """Steps in 2**-STEP_EXTRA_BITS LSBs of the weight, bounds in LSBs; a step drawn negative is 0 (stuck)."""
-        mean_step = math.ldexp(self.dw_min, weight_fraction + STEP_EXTRA_BITS)
+        """Steps with ``step_fraction_bits``, bounds in LSBs of the weight; a step drawn negative is 0 (stuck)."""
+        mean_step = math.ldexp(self.dw_min, step_fraction_bits(weight_fraction))
         step = np.maximum(_spread(gaussian(0), mean_step, self.dw_min_dtod), 0)
         one = 1 << RATIO_FRACTION_BITS
         half_ratio = _spread(gaussian(1), one, self.up_down_dtod / 2) - one
@@ -67,10 +64,12 @@ class ConstantStep(Device):
             "bound_low": -low,
         }
 
-    def move(self, weights: Integers, parameters: Parameters, factors: Integers, up: Flags) -> Integers:
-        """See the module. The product of step and factor is rounded once to the LSB of the weight."""
-        step = np.where(up, parameters["step_up"], -parameters["step_down"])
-        moved = weights + round_shift(step * factors, MOVE_SHIFT)
+    def move(
+        self, weights: Integers, parameters: Parameters, factors: Integers, up: Flags, round_product: Rounding
+    ) -> Integers:
+        """See the module. The product of step and factor is rounded once, before it gets its direction."""
+        change = round_product(np.where(up, parameters["step_up"], parameters["step_down"]) * factors)
+        moved = weights + np.where(up, change, -change)
         return np.clip(moved, parameters["bound_low"], parameters["bound_high"])
 
     def bounds(self, parameters: Parameters) -> tuple[Integers, Integers]:

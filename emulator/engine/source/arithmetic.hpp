@@ -63,6 +63,18 @@ inline double round_by(double value, double factor) {
 
 inline double round_scaled(double value, int shift) { return round_by(value, 1.0 / double(std::int64_t(1) << shift)); }
 
+// The same for the product of a step and a factor, as Device::move takes it.
+struct NearestRounding {
+    double factor;
+    double operator()(double product) const { return round_by(product, factor); }
+};
+
+// round_stochastically of emulator/fixed.py: `offset` is the random word, below 1 / factor.
+struct StochasticRounding {
+    double factor, offset;
+    double operator()(double product) const { return std::floor((product + offset) * factor); }
+};
+
 // Conversions between doubles and unsigned integers below 2^52 through the bits of 2^52 + value: no machine needs a
 // conversion instruction for them.
 constexpr double TWO_52 = 4503599627370496.0;

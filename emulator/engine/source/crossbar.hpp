@@ -62,6 +62,7 @@ public:
           d_(d),
           constants_(constants),
           factor_(columns),
+          rounding_word_(columns),
           met_(columns) {}
 
     const bool keeps_rows;
@@ -124,7 +125,14 @@ public:
                                 bool(fired_rows.negative[q])};
             const FiredLines& columns_met = d_.desired_bl == 1 ? fired_columns : select_coinciding(row, fired_columns);
             coincidences += find_factors(row, columns_met);
-            move_row<Device>(row, columns_met);
+            if (d_.stochastic_rounding) {
+                find_rounding_words(row, columns_met);
+                move_row<Device>(row, columns_met, [&](long q) {
+                    return StochasticRounding{move_scale_, double(rounding_word_[q]) * rounding_scale_};
+                });
+            } else {
+                move_row<Device>(row, columns_met, [&](long) { return NearestRounding{move_scale_}; });
+            }
         }
         return coincidences;
     }
@@ -178,8 +186,17 @@ private:
         return total;
     }
 
-    template <class Device>
-    void move_row(const FiredLine& row, const FiredLines& fired) {
+    // rounding_words of array/noise.py for every coinciding column, cut to the bits that count.
+    void find_rounding_words(const FiredLine& row, const FiredLines& fired) {
+        const std::uint32_t* words = fired.noise_word.data();
+        std::uint32_t* rounding = rounding_word_.data();
+        for (long q = 0; q < fired.count; ++q)
+            rounding[q] = mix(mix(row.noise_word ^ words[q]), ROUNDING_ROUNDS) >> rounding_cut_;
+    }
+
+    // `rounding_of(q)` rounds the move of the q-th fired column.
+    template <class Device, class RoundingOf>
+    void move_row(const FiredLine& row, const FiredLines& fired, RoundingOf rounding_of) {
         const std::int32_t* const parameter = parameters.data() + long(row.line) * columns * Device::PARAMETERS;
         double* const weights = by_column.data() + row.line;
         double* const copy = keeps_rows ? by_row.data() + long(row.line) * column_stride : nullptr;
@@ -191,7 +208,7 @@ private:
             const long column = lines[q];
             double& weight = weights[column * row_stride];
             weight = Device::move(weight, parameter + column * Device::PARAMETERS, double(factors[q]),
-                                  row_negative == negative[q]);
+                                  row_negative == negative[q], rounding_of(q));
             if (copy) copy[column] = weight;
         }
     }
@@ -199,6 +216,11 @@ private:
     const StageDescription& d_;
     const Constants& constants_;
     Buffer<std::int32_t> factor_;
+    Buffer<std::uint32_t> rounding_word_;
+    const double move_scale_ = power_of_two(d_.move_shift);
+    // A word has WORD_BITS bits and stands for a part of 2^move_shift: the bits below are cut, those that lack are 0.
+    const int rounding_cut_ = int(std::max(WORD_BITS - d_.move_shift, std::int64_t(0)));
+    const double rounding_scale_ = power_of_two(std::min(WORD_BITS - d_.move_shift, std::int64_t(0)));
     FiredLines met_;
 };
 

@@ -46,10 +46,12 @@ inline int gaussian(std::uint32_t word) {
     return 2 * (256 * (std::popcount(word >> 8) - 8) + int(word & 0xFF)) - 255;
 }
 
-// Five Feistel rounds on 12-bit halves. A half is kept twice, side by side, so that a rotation is one shift.
-inline std::uint32_t mix(std::uint32_t word) {
+constexpr int MIX_ROUNDS = 5, ROUNDING_ROUNDS = 3;
+
+// Feistel rounds on 12-bit halves. A half is kept twice, side by side, so that a rotation is one shift.
+inline std::uint32_t mix(std::uint32_t word, int rounds = MIX_ROUNDS) {
     std::uint32_t left = word >> 12, right = word & 0xFFF;
-    for (int round = 0; round < 5; ++round) {
+    for (int round = 0; round < rounds; ++round) {
         const std::uint32_t twice = left | left << 12;
         const std::uint32_t next = (right ^ ((twice >> 11) & (twice >> 7)) ^ (twice >> 10)) & 0xFFF;
         right = left;

@@ -30,6 +30,9 @@ SETTINGS: dict[str, list[str]] = {
         "array.device.dw_min=0.01",
         "generator.width=32",
     ],
+    "weights coarser than a step": ["array.weight.bits=6", "array.weight.fraction_bits=5"],
+    "rounded to nearest": ["array.weight.rounding=nearest"],
+    "rounded to nearest without cycle noise": ["array.weight.rounding=nearest", "array.device.dw_min_std=0"],
     "replicated": ["array.replication=3"],
     "replicated, trains of 10": ["array.replication=4", "array.update.desired_bl=10"],
 }

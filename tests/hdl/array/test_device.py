@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from amaranth.sim import Simulator, SimulatorContext
 
-from emulator.array.noise import cycle_factor, gaussian, mix
+from emulator.array.noise import cycle_factor, gaussian, mix, rounding_words
 from emulator.config import load
-from emulator.fixed import WORD_BITS
+from emulator.fixed import WORD_BITS, round_shift, round_stochastically
 from hdl.array.crossbar_parameters import DRAWS, CrossbarParameters, lay_out
 from hdl.array.device import BOUND_DELAY, MOVE_LATENCY, WEIGHT_DELAY, DeviceLane
 from hdl.block import warnings_as_errors
@@ -30,6 +31,8 @@ SETTINGS: dict[str, list[str]] = {
     ],
     "bounds beyond the word": ["array.device.w_max=8", "array.device.dw_min=0.1"],
     "coarse weights": ["array.weight.bits=6", "array.weight.fraction_bits=5", "array.device.dw_min=0.1"],
+    "coarser than a step": ["array.weight.bits=6", "array.weight.fraction_bits=5", "array.update.desired_bl=5"],
+    "rounded to nearest": ["array.weight.rounding=nearest"],
     "fine weights": ["array.weight.bits=30", "array.weight.fraction_bits=28"],
 }
 
@@ -41,7 +44,8 @@ def test_moves_equal_the_model(setting: str) -> None:
     device, slots = stage.array.device, stage.array.update.desired_bl
     generator = np.random.default_rng(1)
     row_words, column_words = (generator.integers(0, 1 << WORD_BITS, (DRAWS + 1, n)) for n in (1, COUNT))
-    xi = gaussian(mix(row_words ^ column_words))
+    mixed = mix(row_words ^ column_words)
+    xi = gaussian(mixed)
     own = device.draw(lambda draw: xi[draw], stage.array.weight.fraction_bits, stage.weight_limit)
     low, high = device.bounds(own)
     weights = generator.integers(low, high, endpoint=True)
@@ -51,7 +55,12 @@ def test_moves_equal_the_model(setting: str) -> None:
     negative = generator.integers(0, 2, COUNT).astype(bool)
     counts = np.bitwise_count(trains & row_train).astype(np.int64)
     factors = cycle_factor(counts, xi[DRAWS], np.array(stage.cycle_gains))
-    moved = device.move(weights, own, np.where(counts, factors, 0), ~negative)
+    rounding = (
+        partial(round_stochastically, shift=stage.move_shift, words=rounding_words(mixed[DRAWS]))
+        if stage.stochastic_rounding
+        else partial(round_shift, shift=stage.move_shift)
+    )
+    moved = device.move(weights, own, np.where(counts, factors, 0), ~negative, rounding)
     if setting == "extreme":
         assert (factors < 0).any() and (own["step_up"] == 0).any() and (high == 0).any()
         assert ((moved == high) & (weights != high)).any() and ((moved == low) & (weights != low)).any()
