@@ -19,6 +19,8 @@ Flags = NDArray[np.bool_]
 WORD_BITS = 24
 #: Taps of the generators' recurrences, by the width of the state (emulator/periphery/lfsr.py says why these).
 TAPS = {32: (32, 30, 26, 25), 48: (48, 44, 29, 27), 64: (64, 59, 49, 38)}
+#: Mixing rounds from the word of a move's noise to the word of its rounding: after them nothing of the noise shows in it.
+ROUNDING_ROUNDS = 3
 #: A Gaussian word: the ones among the upper bits, smoothed by the lower bits (emulator/array/noise.py).
 GAUSSIAN_ONES_BITS = 16
 GAUSSIAN_FILL_BITS = WORD_BITS - GAUSSIAN_ONES_BITS

@@ -169,7 +169,8 @@ FAULTS: list[Fault] = [
     *_in(
         "crossbar",
         ("the last beat is that of the other side", "sense.last.eq(self.outer_ends)", "sense.last.eq(self.inner_ends)"),
-        ("lines draw without cycle noise", "self.memories.draw.eq(self.settings.cycle_noise)", "self.memories.draw.eq(1)"),
+        ("lines draw without cycle noise", "self.memories.draw.eq(self.settings.cycle_noise & ", "self.memories.draw.eq("),
+        ("silent lines draw", "self.settings.cycle_noise & ports.pulse.payload.elements[0].any()", "self.settings.cycle_noise"),
         ("coincidences of a device count once", "coincidences + ones(self.both)", "coincidences + self.both.any()"),
         ("weights are read by rows backward", "at.weight.eq(at.weight + Mux(self.backward, self.settings.column_beats, 1))", "at.weight.eq(at.weight + 1)"),
         ("devices move the other way", "lane.up.eq(self.row.negative == memories.line.negative)", "lane.up.eq(self.row.negative != memories.line.negative)"),

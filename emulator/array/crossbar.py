@@ -4,7 +4,8 @@
 - pulse: the pulse trains and signs of both sides move the devices at which they coincide.
 
 The array owns what a real one would: conductances, device parameters, and one noise generator per line. A row's
-generator is drawn for every forward read, a column's for every backward read, and both for every update cycle.
+generator is drawn for every forward read, a column's for every backward read, and both for the update cycles in which
+their line fires.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ class Crossbar:
 
         Device (i, j) moves once per cycle, by its c coincidences: up if the signs of row and column agree.
         """
-        row_words, column_words = self._draw_cycle_noise(len(rows.pulses))
+        row_words, self.row_noise = self._draw_cycle_noise(rows.pulses, self.row_noise)
+        column_words, self.column_noise = self._draw_cycle_noise(columns.pulses, self.column_noise)
         row_trains, column_trains = pack(rows.pulses), pack(columns.pulses)
         # One move for every device and cycle with coincidences, in the order of the cycles.
         cycle, i = np.nonzero(row_trains)
@@ -121,15 +123,19 @@ class Crossbar:
             return partial(round_stochastically, shift=self.stage.move_shift, words=words)
         return partial(round_shift, shift=self.stage.move_shift)
 
-    def _draw_cycle_noise(self, cycles: int) -> tuple[Integers, Integers]:
-        """Words of every row and column for every cycle; zeros, and nothing drawn, where no move needs them."""
+    def _draw_cycle_noise(self, pulses: Flags, noise: Words) -> tuple[Integers, Words]:
+        """The words of one side's lines for every cycle ``(cycles, lines)``, and their generators afterwards.
+
+        A line draws in the cycles in which it fires; what stands at the others is used by nothing. Zeros, and nothing
+        drawn, where no move needs a word.
+        """
+        fires = pulses.any(axis=1)
         if not self.stage.cycle_noise:
-            silent = np.zeros((cycles, max(self.weights.shape)), dtype=np.int64)
-            return silent, silent
-        row_history = self.generator.sequence(self.row_noise, cycles)
-        column_history = self.generator.sequence(self.column_noise, cycles)
-        self.row_noise, self.column_noise = row_history[-1], column_history[-1]
-        return self.generator.word(row_history), self.generator.word(column_history)
+            return np.zeros(fires.shape, dtype=np.int64), noise
+        draws = fires.cumsum(axis=0)
+        history = np.concatenate([noise[None], self.generator.sequence(noise, int(draws[-1].max()))])
+        states = history[draws, np.arange(len(noise))]
+        return self.generator.word(states), states[-1]
 
     def add(self, change: Integers) -> None:
         """The ideal update: weights plus ``change``, clipped once to the devices' bounds."""

@@ -17,6 +17,7 @@ from emulator.fixed import (
     DRAW_FRACTION_BITS,
     GAUSSIAN_FILL_BITS,
     GAUSSIAN_ONES_BITS,
+    ROUNDING_ROUNDS,
     WORD_BITS,
     Integers,
     round_shift,
@@ -25,8 +26,6 @@ from emulator.fixed import (
 HALF_BITS = WORD_BITS // 2
 HALF_MASK = (1 << HALF_BITS) - 1
 MIX_ROUNDS = 5
-#: Further rounds to the word that rounds a device's move: after them nothing of the Gaussian shows in it.
-ROUNDING_ROUNDS = 3
 
 
 def gaussian(words: Integers) -> Integers:

@@ -23,7 +23,9 @@ def _coarse_weights(config: Config) -> str | None:
     if not layers:
         return None
     stage = layers[0]
-    consequence = "every move is at least one LSB" if stage.stochastic_rounding else "a step is rounded to one LSB or to 0"
+    consequence = (
+        "every move is at least one LSB" if stage.stochastic_rounding else "a step is rounded to one LSB or to 0"
+    )
     return (
         f"{_names(layers)}: dw_min = {stage.array.device.dw_min:g} is {stage.step_in_lsb:.2g} LSB of the weight, and "
         f"{consequence}; more weight.fraction_bits train better"

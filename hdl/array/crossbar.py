@@ -375,7 +375,7 @@ class Crossbar(Block[CrossbarParameters]):
                     Mux(access.accessing, request.address, Mux(reading, base + converter.number, address))
                 ),
                 noise.read.eq(access.read | taking | (reading & converter.read)),
-                noise.draw.eq(draw | (reading & converter.draw)),
+                noise.draw.eq(draw | (reading & converter.draw).replicate(p.lanes)),
                 noise.state.eq(request.data),
                 noise.accessing.eq(access.accessing),
             ]

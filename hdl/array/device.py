@@ -41,8 +41,13 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value, s
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from emulator.array.noise import ROUNDING_ROUNDS
-from emulator.fixed import CYCLE_FRACTION_BITS, DRAW_FRACTION_BITS, RATIO_FRACTION_BITS, WORD_BITS
+from emulator.fixed import (
+    CYCLE_FRACTION_BITS,
+    DRAW_FRACTION_BITS,
+    RATIO_FRACTION_BITS,
+    ROUNDING_ROUNDS,
+    WORD_BITS,
+)
 from hdl.array.crossbar_parameters import DEVICE_BITS, CrossbarParameters, drawn
 from hdl.array.noise import GAUSSIAN_SHAPE, MIX_ROUNDS, gaussian, mix_rounds
 from hdl.fixed import ones, round_half_up, round_shift, round_stochastically, sum_or_difference

@@ -83,8 +83,8 @@ class Intake(wiring.Component):
                 "read_rows": Out(1),
                 "read_columns": Out(1),
                 "read_mask": Out(1),
-                "draw_rows": Out(1),
-                "draw_columns": Out(1),
+                "draw_rows": Out(p.lanes),
+                "draw_columns": Out(p.lanes),
                 "row_words": In(words),
                 "column_words": In(words),
                 "column_mask": In(p.lanes),
@@ -113,17 +113,24 @@ class Intake(wiring.Component):
         m.d.comb += load.eq(fetched & one_left)
 
         lines = Signal(data.ArrayLayout(line_layout(p), p.lanes))
-        wanted = Signal(p.lanes)
+        wanted, pulsed = Signal(p.lanes), Signal(p.lanes)
         updating = self.mode == Mode.UPDATE
         on_rows = taken.side == _Side.ROWS
         for lane in range(p.lanes):
             noise = Mux(on_rows, self.row_words[lane], self.column_words[lane])
             m.d.comb += [lines[lane].eq(taken.lines[lane]), lines[lane].noise.eq(noise)]
-            fires = ~updating | taken.lines[lane].value.any()
-            m.d.comb += wanted[lane].eq(Mux(taken.scan, self.column_mask[lane], taken.mask[lane] & fires) & ~on_rows)
+            fires = taken.lines[lane].value.any()
+            m.d.comb += [
+                pulsed[lane].eq(fires),
+                wanted[lane].eq(
+                    Mux(taken.scan, self.column_mask[lane], taken.mask[lane] & (~updating | fires)) & ~on_rows
+                ),
+            ]
+        # A line draws for the update cycles in which it fires.
+        drawing = load & updating & self.settings.cycle_noise
         m.d.comb += [
-            self.draw_rows.eq(load & updating & on_rows & self.settings.cycle_noise),
-            self.draw_columns.eq(load & updating & ~on_rows & self.settings.cycle_noise),
+            self.draw_rows.eq(Mux(drawing & on_rows, pulsed, 0)),
+            self.draw_columns.eq(Mux(drawing & ~on_rows, pulsed, 0)),
             self.line_write.eq(load & on_rows),
             self.line_address.eq(Cat(taken.number[: len(self.line_address) - 1], bank)),
             self.lines.eq(lines),

@@ -1,7 +1,7 @@
 """The noise generators of one side: their states in a memory by beat, and the words drawn from them.
 
 ``read`` fetches the beat at ``address``; from the next cycle on, until the next read, ``words`` are what its generators
-draw, and ``draw`` makes them advance. ``states`` are those fetched; ``store``, while ``accessing``, writes ``state`` to a lane of ``address``.
+draw, and ``draw`` makes those of its lanes advance. ``states`` are those fetched; ``store``, while ``accessing``, writes ``state`` to a lane of ``address``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class NoiseGenerators(wiring.Component):
             {
                 "address": In(index_for(beats)),
                 "read": In(1),
-                "draw": In(1),
+                "draw": In(lanes),
                 "words": Out(data.ArrayLayout(WORD_BITS, lanes)),
                 "states": Out(data.ArrayLayout(width, lanes)),
                 "accessing": In(1),
@@ -48,7 +48,7 @@ class NoiseGenerators(wiring.Component):
                 read.en.eq(self.read),
                 write.addr.eq(Mux(self.accessing, self.address, fetched)),
                 write.data.eq(Mux(self.accessing, self.state, following)),
-                write.en.eq(self.store[lane] | self.draw),
+                write.en.eq(self.store[lane] | self.draw[lane]),
                 self.states[lane].eq(read.data),
                 self.words[lane].eq(following[:WORD_BITS]),
             ]

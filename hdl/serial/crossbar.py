@@ -173,7 +173,7 @@ class _Control:
                 m.next = "idle"
 
     def _take(self, taking_pulse: Signal) -> None:
-        """A vector, into the memory of lines; of an update cycle every line draws."""
+        """A vector, into the memory of lines; in an update cycle a line that fires draws."""
         m, at, ports = self.m, self.at, self.ports
         with m.State("drive"):
             m.d.comb += [ports.drive.ready.eq(1), at.side.eq(self.backward), at.number.eq(at.inner)]
@@ -198,7 +198,7 @@ class _Control:
                 ports.pulse.ready.eq(1),
                 at.side.eq(ports.pulse.payload.side),
                 at.number.eq(at.inner),
-                self.memories.draw.eq(self.settings.cycle_noise),
+                self.memories.draw.eq(self.settings.cycle_noise & ports.pulse.payload.elements[0].any()),
             ]
             m.d.sync += at.inner.eq(Mux(ports.pulse.payload.last, 0, self.next_inner))
             m.next = "pulse"

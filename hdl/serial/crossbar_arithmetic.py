@@ -6,8 +6,13 @@ from __future__ import annotations
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
-from emulator.array.noise import ROUNDING_ROUNDS
-from emulator.fixed import CYCLE_FRACTION_BITS, DRAW_FRACTION_BITS, RATIO_FRACTION_BITS, WORD_BITS
+from emulator.fixed import (
+    CYCLE_FRACTION_BITS,
+    DRAW_FRACTION_BITS,
+    RATIO_FRACTION_BITS,
+    ROUNDING_ROUNDS,
+    WORD_BITS,
+)
 from hdl.array.crossbar_parameters import CrossbarParameters, drawn
 from hdl.array.device import HIGH, LOW, RATIO, STEP
 from hdl.array.intake import Mode

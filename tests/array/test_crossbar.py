@@ -376,8 +376,9 @@ def test_pulses_move_every_device_as_stated(
     coincidences = 0
     for cycle in range(cycles):
         if deviation or stochastic:
-            row_states = crossbar.generator.advance(row_states)
-            column_states = crossbar.generator.advance(column_states)
+            fires = [side.pulses[cycle].any(axis=0) for side in sides]
+            row_states = np.where(fires[0], crossbar.generator.advance(row_states), row_states)
+            column_states = np.where(fires[1], crossbar.generator.advance(column_states), column_states)
         for i, j in itertools.product(range(rows), range(columns)):
             together = sides[0].pulses[cycle, :, i] & sides[1].pulses[cycle, :, j]
             count = int(together.sum())
@@ -416,17 +417,21 @@ def test_every_cycle_clips() -> None:
     assert crossbar.weights.ravel().tolist() == [bound - round(step), bound]
 
 
-def test_cycle_noise_is_drawn_in_every_cycle_even_without_pulses() -> None:
-    """And not at all where no move needs a word: without cycle-to-cycle deviation, rounded to nearest."""
-    silent = [PulseTrains(np.zeros((7, 10, n), dtype=bool), np.zeros((7, n), dtype=bool)) for n in (3, 4)]
-    for deviation, rounding, draws in ((0.3, "nearest", 7), (0, "stochastic", 7), (0, "nearest", 0)):
-        stage = array_stage(3, 4, device={"dw_min_std": deviation}, weight={"rounding": rounding})
-        crossbar = Crossbar(stage, seed=1)
-        rows, columns, weights = crossbar.row_noise.copy(), crossbar.column_noise.copy(), crossbar.weights.copy()
-        assert crossbar.pulse(*silent) == 0
-        assert crossbar.row_noise.tolist() == crossbar.generator.jump(rows, draws).tolist()
-        assert crossbar.column_noise.tolist() == crossbar.generator.jump(columns, draws).tolist()
-        np.testing.assert_array_equal(crossbar.weights, weights)
+@pytest.mark.parametrize(("deviation", "rounding"), ((0.3, "nearest"), (0, "stochastic"), (0, "nearest")))
+def test_a_line_draws_in_the_cycles_in_which_it_fires(deviation: float, rounding: str) -> None:
+    """Once a cycle, however many its pulses, also where the other side is silent; and not at all where no move needs a
+    word: without cycle-to-cycle deviation, rounded to nearest."""
+    stage = array_stage(3, 4, device={"dw_min_std": deviation}, weight={"rounding": rounding})
+    crossbar = Crossbar(stage, seed=1)
+    rows, columns = (np.zeros((7, 10, lines), dtype=bool) for lines in (3, 4))
+    rows[2, :, 0] = rows[4, 3, 0] = rows[2, 9, 1] = True  # lines 0, 1 and 2 fire in 2, 1 and no cycles
+    columns[5:, 1, 0] = columns[:, :, 3] = True  # columns 0 and 3 in 2 and 7
+    before = crossbar.row_noise.copy(), crossbar.column_noise.copy()
+    assert crossbar.pulse(with_signs(rows), with_signs(columns)) == 10 + 1 + 1
+    draws = ([2, 1, 0], [2, 0, 0, 7]) if crossbar.stage.cycle_noise else ([0] * 3, [0] * 4)
+    for states, began, counts in zip((crossbar.row_noise, crossbar.column_noise), before, draws, strict=True):
+        expected = [crossbar.generator.jump(began[k : k + 1], count)[0] for k, count in enumerate(counts)]
+        assert states.tolist() == expected
 
 
 def test_an_ideal_change_is_clipped_to_every_devices_bounds() -> None:

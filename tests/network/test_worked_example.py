@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emulator.array.noise import ROUNDING_ROUNDS, cycle_factor, gaussian, mix, rounding_words
+from emulator.array.noise import cycle_factor, gaussian, mix, rounding_words
 from emulator.config import Config, load
+from emulator.fixed import ROUNDING_ROUNDS
 from emulator.network.network import GoldenMachine
 
 PAGE = Path(__file__).parents[2] / "docs" / "arithmetic.md"

@@ -105,20 +105,16 @@ public:
         return count;
     }
 
-    // Every update cycle draws a noise word for every line, pulses or not.
-    void draw_cycle_noise() {
+    // The lines of one side that fire in an update cycle draw their noise words.
+    void draw_cycle_noise(Generators& noise, FiredLines& fired) const {
         if (!d_.cycle_noise) return;
-        for (Generators* noise : {&row_noise, &column_noise}) {
-            U64Lanes* states = noise->lanes();
-            for (long v = 0; v < noise->vectors(); ++v) feedback.draw(states[v]);
-        }
+        for (long q = 0; q < fired.count; ++q)
+            fired.noise_word[q] = std::uint32_t(feedback.draw(noise.state[fired.line[q]]));
     }
 
     // Move the devices of all fired rows and columns; returns the number of coincidences.
     template <class Device>
     long pulse(FiredLines& fired_rows, FiredLines& fired_columns) {
-        take_noise_words(row_noise, fired_rows);
-        take_noise_words(column_noise, fired_columns);
         long coincidences = 0;
         for (long q = 0; q < fired_rows.count; ++q) {
             const FiredLine row{fired_rows.line[q], fired_rows.noise_word[q], fired_rows.pulses[q],
@@ -142,11 +138,6 @@ private:
         I64Lanes mask = {};
         for (long k = 0; k < LANES; ++k) mask[k] = (lines - 1) % LANES >= k ? -1 : 0;
         return mask;
-    }
-
-    static void take_noise_words(const Generators& noise, FiredLines& fired) {
-        for (long q = 0; q < fired.count; ++q)
-            fired.noise_word[q] = std::uint32_t(noise.state[fired.line[q]] & WORD_MASK);
     }
 
     // The columns that fire in a slot of the row's; their pulses are then the coincidences.

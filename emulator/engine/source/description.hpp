@@ -24,7 +24,8 @@ struct StageDescription {
     ReadDescription forward, backward;
     std::int64_t exact_update, desired_bl, update_management, probability_bits, generator_sharing;
     Gain pulse_gain, pulse_power, rate_gain;
-    std::int64_t cycle_noise, weight_fraction, move_shift, stochastic_rounding, device_model, device_parameters;
+    std::int64_t cycle_noise, weight_fraction, move_shift, stochastic_rounding;
+    std::int64_t device_model, device_parameters;
     std::int64_t generator_width, taps[4];
     const std::int64_t* cycle_gains;
     const std::int64_t* tanh_table;

@@ -16,10 +16,11 @@ struct Feedback {
         for (int k = 0; k < 4; ++k) shifts[k] = int(taps[k]) - WORD_BITS;
     }
 
-    // Draw: advances eight states, returns their words.
-    U64Lanes draw(U64Lanes& state) const {
-        const U64Lanes bits = (state >> shifts[0]) ^ (state >> shifts[1]) ^ (state >> shifts[2]) ^ (state >> shifts[3]);
-        const U64Lanes word = bits & WORD_MASK;
+    // Draw: advances a state, or as many as there are lanes, and returns what it drew.
+    template <class Word>
+    Word draw(Word& state) const {
+        const Word bits = (state >> shifts[0]) ^ (state >> shifts[1]) ^ (state >> shifts[2]) ^ (state >> shifts[3]);
+        const Word word = bits & WORD_MASK;
         state = ((state << WORD_BITS) | word) & state_mask;
         return word;
     }

@@ -244,12 +244,16 @@ private:
         if (recorder) record_side(COLUMN_ITEMS, t, x, d_.columns, column_copies, column_trains_);
         counters.row_pulses += row_pulses;
         counters.column_pulses += column_pulses;
-        crossbar.draw_cycle_noise();
-        if (row_pulses > 0 && column_pulses > 0) {
+        if (row_pulses > 0) {
             list_fired(delta, d_.rows, row_copies, row_trains_, fired_rows_);
-            list_fired(x, d_.columns, column_copies, column_trains_, fired_columns_);
-            counters.coincidences += crossbar.pulse<Device>(fired_rows_, fired_columns_);
+            crossbar.draw_cycle_noise(crossbar.row_noise, fired_rows_);
         }
+        if (column_pulses > 0) {
+            list_fired(x, d_.columns, column_copies, column_trains_, fired_columns_);
+            crossbar.draw_cycle_noise(crossbar.column_noise, fired_columns_);
+        }
+        if (row_pulses > 0 && column_pulses > 0)
+            counters.coincidences += crossbar.pulse<Device>(fired_rows_, fired_columns_);
         if (recorder) record_moves(t);
     }
 
