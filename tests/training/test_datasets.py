@@ -176,6 +176,7 @@ def test_labels_from_one_are_counted_from_zero(tmp_path: Path, test: list[int]) 
         ([1, 2, 3, 1, 2, 3], [0, 1, 2], "label 3 at index 2; accepted: 0 to 2, for 3 classes (labels are 0 to 3: set classes = 4)"),
         ([1, 2, 2, 1, 2, 2], [1, 2, 3], "label 3 at index 2; accepted: 0 to 2, for 3 classes (labels are 1 to 3: set classes = 4)"),
         ([2, 3, 3, 3, 3, 3], [2, 2, 2], "label 3 at index 1; accepted: 0 to 2, for 3 classes (labels are 2 to 3: set classes = 4)"),
+        ([2, 3, 3, 3, 3, 3], [1, 2, 3], "label 3 at index 1; accepted: 0 to 2, for 3 classes (labels are 1 to 3: set classes = 4)"),
         ([1, 2, 3, 4, 5, 6], [1, 2, 6], "label 3 at index 2; accepted: 0 to 2, for 3 classes (labels are 1 to 6: set classes = 6)"),
     ],
 )  # fmt: skip
