@@ -46,12 +46,19 @@ def config_options_with(default: str | None, shown: str | bool = True) -> Callab
 config_options = config_options_with(DEFAULT_CONFIG)
 
 
+def _folder(context: click.Context, parameter: click.Parameter, text: str | None) -> Path | None:
+    """The folder that an option names. An empty text is refused: as a ``Path`` it would be the current folder."""
+    if text == "":
+        raise click.BadParameter("'': accepted: the path of a folder")
+    return None if text is None else Path(text)
+
+
 def data_options(command: Command) -> Command:
     """``--data`` and ``--data-dir``."""
     options = (
         click.option("--data", default="digits", show_default=True, metavar="NAME|FOLDER",
                      help="digits, mnist, fashion-mnist, or a folder of idx files."),
-        click.option("--data-dir", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to look for data."),
+        click.option("--data-dir", callback=_folder, metavar="FOLDER", help="Where to look for data."),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)

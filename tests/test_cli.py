@@ -161,6 +161,8 @@ def test_the_defaults_are_those_of_the_documentation(monkeypatch: pytest.MonkeyP
         (("train", *SHORT, "--data", "absent"), "absent"),
         (("train", *SHORT, "--data", "a\nb"), "data set"),
         (("train", *SHORT, "--data", "mnist", "--data-dir", "absent"), "absent"),
+        (("train", *SHORT, "--data", "mnist", "--data-dir", ""), "'--data-dir': '': accepted: the path of a folder"),
+        (("train", *SHORT, "--data", ""), "data set '': No such file"),
         (("train", *SHORT, "--resume"), "checkpoint.npz': missing"),
         (("compare", *TINY, "--images", "0"), "0 is not in the range"),
         (("compare", *TINY, "--machines", "golden"), "'golden': accepted: two or more of golden, fast"),

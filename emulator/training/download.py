@@ -17,7 +17,7 @@ from typing import IO, Literal
 from tqdm import tqdm
 
 from emulator.errors import DataError
-from emulator.training.idx import IdxFile, decode_idx, printable
+from emulator.training.idx import Holds, IdxFile, decode_idx, printable
 
 #: No published file is larger than this, compressed; a mirror that sends more is sending something else.
 MAXIMUM_DOWNLOAD_BYTES = 64 << 20
@@ -35,22 +35,28 @@ Opener = Callable[[str], AbstractContextManager[IO[bytes]]]
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """One idx file of a data set and the digest that identifies it, of the file as published or uncompressed."""
+    """One idx file of a data set and the SHA-256 that identifies it, of the file as published or uncompressed."""
 
     name: str
-    dimensions: int
-    algorithm: Literal["sha256", "md5"]
+    holds: Holds
     digest_of: Literal["compressed", "uncompressed"]
     digest: str
 
     def check(self, file: IdxFile) -> None:
-        """Raises ``DataError``, naming ``file`` and both digests, if ``file`` is not the published one."""
+        """Raises ``DataError``, naming ``file`` and both digests, if ``file`` is not the published one.
+
+        If the digest is of the published gzip file, an uncompressed one cannot be checked and is refused too.
+        """
+        if self.digest_of == "compressed" and not file.compressed:
+            raise DataError(
+                f"{file.source}: cannot be checked uncompressed; accepted: {self.name}.gz as published "
+                "(without a check: name the folder as the data set)"
+            )
         data = file.stored if self.digest_of == "compressed" else file.content
-        # MD5 where that is what was published: it tells damage and other files, not a forger.
-        found = hashlib.new(self.algorithm, data, usedforsecurity=False).hexdigest()
+        found = hashlib.sha256(data).hexdigest()
         if found != self.digest:
             raise DataError(
-                f"{file.source}: {self.algorithm} of the {self.digest_of} file is {found}; accepted: {self.digest} "
+                f"{file.source}: sha256 of the {self.digest_of} file is {found}; accepted: {self.digest} "
                 "(idx files of your own: name their folder as the data set)"
             )
 
@@ -59,20 +65,22 @@ class PublishedFile:
 class PublishedSet:
     """A data set: its four files, in the order of ``FILE_NAMES``, and where to get them, in the order of preference.
 
-    A mirror is an address that ends in a slash, to which ``NAME.gz`` is appended.
+    ``torchvision`` is the folder in which torchvision keeps the files, below the one that it is given. A mirror is an
+    address that ends in a slash, to which ``NAME.gz`` is appended.
     """
 
     name: str
+    torchvision: str
     files: tuple[PublishedFile, ...]
     mirrors: tuple[str, ...]
 
 
-#: The four idx files of every data set, with their number of dimensions, in the order of use.
-FILE_NAMES = (
-    ("train-images-idx3-ubyte", 3),
-    ("train-labels-idx1-ubyte", 1),
-    ("t10k-images-idx3-ubyte", 3),
-    ("t10k-labels-idx1-ubyte", 1),
+#: The four idx files of every data set, with what they hold, in the order of use.
+FILE_NAMES: tuple[tuple[str, Holds], ...] = (
+    ("train-images-idx3-ubyte", "images"),
+    ("train-labels-idx1-ubyte", "labels"),
+    ("t10k-images-idx3-ubyte", "images"),
+    ("t10k-labels-idx1-ubyte", "labels"),
 )
 
 MNIST_SHA256 = (
@@ -82,18 +90,21 @@ MNIST_SHA256 = (
     "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 )
 
-FASHION_MNIST_MD5 = (
-    "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-    "25c81989df183df01b3e8a0aad5dffbe",
-    "bef4ecab320f06d8554ea6380940ec79",
-    "bb300cfdad3c16e7a12a480ee83cd310",
+#: Of the .gz files, as TensorFlow Datasets (url_checksums/fashion_mnist.txt) and Keras (datasets/fashion_mnist.py)
+#: have them; both give the same four.
+FASHION_MNIST_SHA256 = (
+    "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
 )
 
 MNIST = PublishedSet(
     name="mnist",
+    torchvision="MNIST/raw",
     files=tuple(
-        PublishedFile(name, dimensions, "sha256", "uncompressed", digest)
-        for (name, dimensions), digest in zip(FILE_NAMES, MNIST_SHA256, strict=True)
+        PublishedFile(name, holds, "uncompressed", digest)
+        for (name, holds), digest in zip(FILE_NAMES, MNIST_SHA256, strict=True)
     ),
     mirrors=(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -103,11 +114,16 @@ MNIST = PublishedSet(
 
 FASHION_MNIST = PublishedSet(
     name="fashion-mnist",
+    torchvision="FashionMNIST/raw",
     files=tuple(
-        PublishedFile(name, dimensions, "md5", "compressed", digest)
-        for (name, dimensions), digest in zip(FILE_NAMES, FASHION_MNIST_MD5, strict=True)
+        PublishedFile(name, holds, "compressed", digest)
+        for (name, holds), digest in zip(FILE_NAMES, FASHION_MNIST_SHA256, strict=True)
     ),
-    mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    # The publisher's bucket by https, which its address as a web site does not speak, and the copy that Keras uses.
+    mirrors=(
+        "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+    ),
 )
 
 
@@ -139,7 +155,9 @@ def fetch(
         echo(f"downloading {url}")
         try:
             stored = _receive(url, opener, maximum_bytes, deadline_seconds)
-            content = decode_idx(stored, "what was sent", file.dimensions, compressed=True)
+            content = decode_idx(stored, "what was sent", file.holds)
+            if not content.compressed:
+                raise DataError("what was sent: not compressed; accepted: gzip")
             file.check(content)
         # ValueError: an address or a header the library cannot parse.
         except (OSError, http.client.HTTPException, ValueError, DataError) as error:

@@ -9,7 +9,7 @@ import struct
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import pytest
@@ -29,8 +29,8 @@ VALUES = (
 NAMES = tuple(name for name, _ in FILE_NAMES)
 
 
-def encode(values: NDArray[np.uint8]) -> bytes:
-    return bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+def encode(values: NDArray[Any], type_number: int = 8) -> bytes:
+    return bytes([0, 0, type_number, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
 
 
 PLAIN = {name: encode(values) for name, values in zip(NAMES, VALUES, strict=True)}
@@ -42,9 +42,10 @@ def published(digest_of: Literal["compressed", "uncompressed"] = "uncompressed")
     stored = COMPRESSED if digest_of == "compressed" else PLAIN
     return PublishedSet(
         name="small",
+        torchvision="Small/raw",
         files=tuple(
-            PublishedFile(name, dimensions, "sha256", digest_of, hashlib.sha256(stored[name]).hexdigest())
-            for name, dimensions in FILE_NAMES
+            PublishedFile(name, holds, digest_of, hashlib.sha256(stored[name]).hexdigest())
+            for name, holds in FILE_NAMES
         ),
         mirrors=("http://first.invalid/", "http://second.invalid/"),
     )

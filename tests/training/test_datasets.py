@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from emulator.training.datasets import DIGITS_FOLDER, default_cache_dir, load_published
 from emulator.training.download import FASHION_MNIST, FILE_NAMES, MNIST
+from emulator.training.folder import TORCHVISION_FOLDERS
 from emulator.training.resample import resample
 from tests.training.idx_files import (
     COMPRESSED,
@@ -77,7 +79,8 @@ def test_size_out_of_range() -> None:
 
 def test_too_few_classes_for_digits() -> None:
     message = message_of(lambda: load("digits", classes=4))
-    assert "labels-idx1-ubyte.gz: label 4 at index 4; accepted: 0 to 3, for 4 classes" in message
+    expected = "label 4 at index 4; accepted: 0 to 3, for 4 classes (labels are 0 to 9: set classes = 10)"
+    assert message == f"{DIGITS_FOLDER}/labels-idx1-ubyte.gz: {expected}"
 
 
 # Folders of idx files
@@ -118,7 +121,10 @@ def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_folder_lacks_a_file(tmp_path: Path, name: str) -> None:
     (write(tmp_path) / name).unlink()
     message = message_of(lambda: load(tmp_path))
-    assert message == f"data set {tmp_path}: the folder holds no {name}; accepted: {name} or {name}.gz"
+    held = ", ".join(sorted(other for other in NAMES if other != name))
+    assert message == (
+        f"data set {tmp_path}: the folder holds no {name} (it holds {held}); accepted: {name} or {name}.gz"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -137,8 +143,127 @@ def test_labels_for_images(tmp_path: Path) -> None:
 
 def test_label_out_of_range(tmp_path: Path) -> None:
     write(tmp_path)
-    message = message_of(lambda: load(tmp_path, classes=3))
-    assert message == f"{tmp_path / NAMES[1]}: label 3 at index 3; accepted: 0 to 2, for 3 classes"
+    message = message_of(lambda: load(tmp_path, classes=2))
+    expected = "label 2 at index 2; accepted: 0 to 1, for 2 classes (labels are 0 to 3: set classes = 4)"
+    assert message == f"{tmp_path / NAMES[1]}: {expected}"
+
+
+def write_labels(folder: Path, train: list[int], test: list[int], dtype: str = "u1", type_number: int = 8) -> Path:
+    """The small data set with other labels, which must be 6 and 3."""
+    write(folder)
+    for name, labels in ((NAMES[1], train), (NAMES[3], test)):
+        (folder / name).write_bytes(encode(np.array(labels, dtype), type_number))
+    return folder
+
+
+@pytest.mark.parametrize("test", [[3, 2, 1], [1, 1, 1]])
+def test_labels_from_one_are_counted_from_zero(tmp_path: Path, test: list[int]) -> None:
+    write_labels(tmp_path, [1, 2, 3, 3, 2, 1], test)
+    lines: list[str] = []
+    dataset = load(tmp_path, classes=3, echo=lines.append, test_limit=2)
+    assert lines == ["labels 1 to 3 are taken as 0 to 2"]
+    assert dataset.train_labels.tolist() == [0, 1, 2, 2, 1, 0]
+    assert dataset.test_labels.tolist() == [label - 1 for label in test[:2]]
+    assert dataset.train_labels.dtype == dataset.test_labels.dtype == np.uint8
+    # One class more takes them as they are.
+    assert load(tmp_path, classes=4, echo=lines.append).train_labels.tolist() == [1, 2, 3, 3, 2, 1]
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ([1, 2, 3, 1, 2, 3], [0, 1, 2], "label 3 at index 2; accepted: 0 to 2, for 3 classes (labels are 0 to 3: set classes = 4)"),
+        ([1, 2, 2, 1, 2, 2], [1, 2, 3], "label 3 at index 2; accepted: 0 to 2, for 3 classes (labels are 1 to 3: set classes = 4)"),
+        ([2, 3, 3, 3, 3, 3], [2, 2, 2], "label 3 at index 1; accepted: 0 to 2, for 3 classes (labels are 2 to 3: set classes = 4)"),
+        ([2, 3, 3, 3, 3, 3], [1, 2, 3], "label 3 at index 1; accepted: 0 to 2, for 3 classes (labels are 1 to 3: set classes = 4)"),
+        ([1, 2, 3, 4, 5, 6], [1, 2, 6], "label 3 at index 2; accepted: 0 to 2, for 3 classes (labels are 1 to 6: set classes = 6)"),
+    ],
+)  # fmt: skip
+def test_labels_from_one_that_may_mean_something_else(
+    tmp_path: Path, train: list[int], test: list[int], message: str
+) -> None:
+    write_labels(tmp_path, train, test)
+    assert message in message_of(lambda: load(tmp_path, classes=3))
+
+
+def test_labels_of_32_bits(tmp_path: Path) -> None:
+    dataset = load(write_labels(tmp_path, [0, 1, 2, 3, 0, 1], [3, 2, 1], ">i4", 0x0C))
+    assert_whole(dataset)
+    assert dataset.train_labels.dtype == dataset.test_labels.dtype == np.uint8
+
+
+@pytest.mark.parametrize(("label", "hint"), [(-1, ""), (256, ""), (255, " (labels are 0 to 255: set classes = 256)")])
+def test_labels_that_no_byte_holds(tmp_path: Path, label: int, hint: str) -> None:
+    write_labels(tmp_path, [0, 1, 2, 3, 0, label], [3, 2, 1], ">i4", 0x0C)
+    message = message_of(lambda: load(tmp_path))
+    assert message == f"{tmp_path / NAMES[1]}: label {label} at index 5; accepted: 0 to 3, for 4 classes{hint}"
+
+
+def test_labels_of_qmnist(tmp_path: Path) -> None:
+    """Its own names, and its own labels: 8 integers for each image, of which the first is the class."""
+    for name, values in zip(NAMES, VALUES, strict=True):
+        table = np.arange(8) + 100 * values.reshape(-1, 1)
+        table[:, 0] = values if values.ndim == 1 else 0
+        own = f"qmnist-{name}".replace("t10k", "test").replace("idx1-ubyte", "idx2-int")
+        content = encode(values) if values.ndim == 3 else encode(table.astype(">i4"), 0x0C)
+        (tmp_path / f"{own}.gz").write_bytes(gzip.compress(content))
+    assert_whole(load(tmp_path))
+
+
+def write_emnist(folder: Path, name: str) -> Path:
+    """The small data set under EMNIST's names, its images as EMNIST holds them, and not symmetric."""
+    folder.mkdir()
+    for file, values in zip(NAMES, VALUES, strict=True):
+        exchanged = values.transpose(0, 2, 1)[:, :, 1:] if values.ndim == 3 else values
+        own = f"{name}-{file.replace('t10k', 'test')}.gz"
+        (folder / own).write_bytes(gzip.compress(encode(np.ascontiguousarray(exchanged))))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["letters", "digits", "balanced", "byclass", "bymerge", "mnist"])
+def test_images_of_emnist_are_upright(tmp_path: Path, name: str) -> None:
+    lines: list[str] = []
+    dataset = load(write_emnist(tmp_path / "a", f"emnist-{name}"), height=4, width=5, echo=lines.append)
+    assert lines == [f"emnist-{name}: images are turned upright, rows and columns exchanged, as EMNIST is published"]
+    assert np.array_equal(dataset.train_images, VALUES[0][:, 1:, :])
+    assert np.array_equal(dataset.test_images, VALUES[2][:, 1:, :])
+    assert dataset.train_images.flags.c_contiguous
+
+
+def test_images_of_other_names_are_as_they_are(tmp_path: Path) -> None:
+    lines: list[str] = []
+    dataset = load(write_emnist(tmp_path / "a", "mine"), height=5, width=4, echo=lines.append)
+    assert lines == []
+    assert np.array_equal(dataset.train_images, VALUES[0].transpose(0, 2, 1)[:, :, 1:])
+
+
+def test_folder_of_torchvision(tmp_path: Path) -> None:
+    write(tmp_path / "FashionMNIST/raw")
+    assert_whole(load(tmp_path))
+
+
+def test_folder_with_files_of_the_other_name(tmp_path: Path) -> None:
+    """Browsers and unpackers leave plain files called .gz, and gzip files that are not."""
+    for name in NAMES[:2]:
+        (tmp_path / f"{name}.gz").write_bytes(PLAIN[name])
+    for name in NAMES[2:]:
+        (tmp_path / name).write_bytes(COMPRESSED[name])
+    assert_whole(load(tmp_path))
+
+
+def test_folder_with_a_pipe(tmp_path: Path) -> None:
+    path = write(tmp_path) / NAMES[2]
+    path.unlink()
+    os.mkfifo(path)
+    assert message_of(lambda: load(tmp_path)) == f"{path}: not a regular file; accepted: an idx file"
+
+
+def test_folder_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"B\xff")
+    assert_whole(load(write(folder)))
+    (folder / NAMES[3]).unlink()
+    assert message_of(lambda: load(folder)).startswith(f"data set {str(folder)!r}: the folder holds no {NAMES[3]} ")
 
 
 def test_test_images_of_another_size(tmp_path: Path) -> None:
@@ -151,7 +276,7 @@ def test_test_images_of_another_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-@pytest.mark.parametrize("place", [".", "small"])
+@pytest.mark.parametrize("place", [".", "small", "Small/raw"])
 def test_data_folder(tmp_path: Path, place: str, compressed: bool) -> None:
     write(tmp_path / place, compressed=compressed)
     files = load_published(published(), data_dir=tmp_path, cache_dir=tmp_path / "cache", opener=forbidden)
@@ -166,7 +291,28 @@ def test_data_folder_without_the_set_gives_way_to_the_cache(tmp_path: Path) -> N
     write(cache / "small", compressed=True)
     lines: list[str] = []
     load_published(published(), data_dir=data, cache_dir=cache, echo=lines.append, opener=forbidden)
-    assert lines == [f"{data} holds no file of small: using the cache folder"]
+    assert lines == [f"{data} holds no file of small (it holds nothing): using the cache folder"]
+
+
+def test_data_folder_with_files_of_the_other_name(tmp_path: Path) -> None:
+    """Content decides what is gzip, for files in the form that was published too."""
+    for name in NAMES:
+        (tmp_path / f"{name.replace('-idx', '.idx')}").write_bytes(COMPRESSED[name])
+    load_published(published("compressed"), data_dir=tmp_path, cache_dir=tmp_path / "cache", opener=forbidden)
+    path = tmp_path / f"{NAMES[0]}.gz"
+    path.write_bytes(PLAIN[NAMES[0]])
+    load_published(published(), data_dir=tmp_path, cache_dir=tmp_path / "cache", opener=forbidden)
+    small = published("compressed")
+    message = message_of(lambda: load_published(small, data_dir=tmp_path, cache_dir=tmp_path, opener=forbidden))
+    assert message.startswith(f"{path}: cannot be checked uncompressed; accepted: {NAMES[0]}.gz as published")
+
+
+def test_data_folder_with_sets_of_other_names(tmp_path: Path) -> None:
+    """A published set has MNIST's names: EMNIST's beside them are another set."""
+    write(tmp_path)
+    for name in NAMES:
+        (tmp_path / f"emnist-digits-{name.replace('t10k', 'test')}").touch()
+    load_published(published(), data_dir=tmp_path, cache_dir=tmp_path / "cache", opener=forbidden)
 
 
 def test_data_folder_missing(tmp_path: Path) -> None:
@@ -180,7 +326,10 @@ def test_data_folder_with_a_part_of_the_set(tmp_path: Path) -> None:
     (tmp_path / NAMES[1]).unlink()
     (tmp_path / NAMES[2]).unlink()
     message = message_of(lambda: load_published(published(), data_dir=tmp_path, cache_dir=tmp_path, opener=forbidden))
-    assert message == f"data folder {tmp_path}: no {NAMES[1]}, {NAMES[2]}; accepted: all files of small"
+    held = f"{NAMES[3]}, {NAMES[0]}"
+    assert message == (
+        f"data folder {tmp_path}: no {NAMES[1]}, {NAMES[2]} (it holds {held}); accepted: all files of small"
+    )
 
 
 @pytest.mark.parametrize("where", ["data_dir", "cache_dir"])
@@ -199,24 +348,30 @@ def test_mnist_must_be_mnist(tmp_path: Path, where: str, compressed: bool) -> No
 def test_fashion_mnist_must_be_fashion_mnist(tmp_path: Path) -> None:
     write(tmp_path, compressed=True)
     message = message_of(lambda: load("fashion-mnist", data_dir=tmp_path))
-    found = hashlib.md5(COMPRESSED[NAMES[0]]).hexdigest()
+    found = hashlib.sha256(COMPRESSED[NAMES[0]]).hexdigest()
     assert message.startswith(
-        f"{tmp_path / NAMES[0]}.gz: md5 of the compressed file is {found}; accepted: 8d4fb7e6c68d591d4c3dfef9ec88bf0d"
+        f"{tmp_path / NAMES[0]}.gz: sha256 of the compressed file is {found}; "
+        "accepted: 3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
     )
 
 
 def test_fashion_mnist_cannot_be_checked_uncompressed(tmp_path: Path) -> None:
     path = write(tmp_path) / NAMES[0]
     message = message_of(lambda: load("fashion-mnist", data_dir=tmp_path))
-    assert message == f"{path}: cannot be checked uncompressed; accepted: {NAMES[0]}.gz as published"
+    assert message == (
+        f"{path}: cannot be checked uncompressed; accepted: {NAMES[0]}.gz as published "
+        "(without a check: name the folder as the data set)"
+    )
 
 
 def test_published_digests_are_well_formed() -> None:
     for known in (MNIST, FASHION_MNIST):
-        assert tuple((file.name, file.dimensions) for file in known.files) == FILE_NAMES
+        assert tuple((file.name, file.holds) for file in known.files) == FILE_NAMES
         for file in known.files:
-            assert len(bytes.fromhex(file.digest)) == hashlib.new(file.algorithm).digest_size
-        assert all(mirror.endswith("/") for mirror in known.mirrors)
+            assert len(bytes.fromhex(file.digest)) == hashlib.sha256().digest_size
+        assert len({file.digest for file in known.files}) == len(known.files)
+        assert all(mirror.startswith("https://") and mirror.endswith("/") for mirror in known.mirrors)
+        assert known.torchvision in TORCHVISION_FOLDERS
 
 
 def test_default_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from emulator.training.download import fetch, open_url
 from tests.training.idx_files import (
     COMPRESSED,
     NAMES,
+    PLAIN,
     VALUES,
     encode,
     forbidden,
@@ -80,10 +81,11 @@ BAD_ANSWERS: list[tuple[bytes | Exception, str]] = [
     (ConnectionResetError(104, "Connection reset by peer"), "Connection reset by peer"),
     (IncompleteRead(b"part"), "IncompleteRead"),
     (ValueError("two\nlines"), r"two\nlines"),
-    (b"", "what was sent: empty file"),
-    (b"<html>not found</html>", "what was sent: corrupt gzip"),
+    (b"", "what was sent: an empty file"),
+    (b"<html>not found</html>", "what was sent: an HTML page"),
+    (PLAIN[FILE.name], "what was sent: not compressed"),
     (COMPRESSED[FILE.name][:-9], "what was sent: truncated gzip"),
-    (COMPRESSED[NAMES[1]], "what was sent: 1 dimensions"),
+    (COMPRESSED[NAMES[1]], "what was sent: 1 dimension of unsigned bytes"),
     (
         gzip.compress(OTHER, mtime=0),
         f"what was sent: sha256 of the uncompressed file is {hashlib.sha256(OTHER).hexdigest()}",
@@ -117,6 +119,12 @@ def test_offline_mnist(tmp_path: Path) -> None:
     assert message.count("Network is unreachable") == 2
     assert "--data-dir DIR" in message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_offline_fashion_mnist(tmp_path: Path) -> None:
+    message = message_of(lambda: load("fashion-mnist", cache_dir=tmp_path, opener=offline))
+    assert "(tried https://fashion-mnist.s3.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz: " in message
+    assert "; https://storage.googleapis.com/tensorflow/tf-keras-datasets/train-images-idx3-ubyte.gz: " in message
 
 
 def test_slow_mirror(tmp_path: Path) -> None:

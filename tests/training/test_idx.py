@@ -11,27 +11,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from emulator.errors import DataError
 from emulator.training import idx
-from emulator.training.idx import decode_idx, printable, read_idx
+from emulator.training.idx import Holds, decode_idx, printable, read_idx
+from tests.training.idx_files import encode
 
 VALUES = np.random.default_rng(3).integers(0, 4, (5, 4, 3), dtype=np.uint8)
-
-
-def encode(values: NDArray[np.uint8]) -> bytes:
-    return bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
 
 
 PLAIN = encode(VALUES)
 COMPRESSED = gzip.compress(PLAIN, mtime=0)
 
 
-def failure(stored: bytes, *, compressed: bool = False, dimensions: int = 3) -> str:
+def failure(stored: bytes, holds: Holds = "images") -> str:
     """The message of the error, which must be one line and begin with the file."""
     with pytest.raises(DataError) as caught:
-        decode_idx(stored, "the-file", dimensions, compressed=compressed)
+        decode_idx(stored, "the-file", holds)
     message = str(caught.value)
     assert message.startswith("the-file: ")
     assert "accepted: " in message
@@ -41,7 +37,7 @@ def failure(stored: bytes, *, compressed: bool = False, dimensions: int = 3) -> 
 
 @pytest.mark.parametrize(("stored", "compressed"), [(PLAIN, False), (COMPRESSED, True)])
 def test_intact(stored: bytes, compressed: bool) -> None:
-    file = decode_idx(stored, "the-file", 3, compressed=compressed)
+    file = decode_idx(stored, "the-file", "images")
     assert np.array_equal(file.values, VALUES)
     assert (file.source, file.compressed, file.stored, file.content) == ("the-file", compressed, stored, PLAIN)
     assert not file.values.flags.writeable
@@ -49,18 +45,72 @@ def test_intact(stored: bytes, compressed: bool) -> None:
 
 def test_one_dimension() -> None:
     labels = np.array([3, 1, 255], dtype=np.uint8)
-    assert decode_idx(encode(labels), "the-file", 1, compressed=False).values.tolist() == [3, 1, 255]
+    assert decode_idx(encode(labels), "the-file", "labels").values.tolist() == [3, 1, 255]
+
+
+@pytest.mark.parametrize(("type_number", "dtype"), [(0x09, ">i1"), (0x0B, ">i2"), (0x0C, ">i4")])
+def test_labels_of_other_integers(type_number: int, dtype: str) -> None:
+    labels = np.array([3, 1, -128, 127], dtype=dtype)
+    assert decode_idx(encode(labels, type_number), "the-file", "labels").values.tolist() == [3, 1, -128, 127]
+
+
+def test_labels_of_qmnist_are_the_first_of_eight() -> None:
+    table = np.arange(24, dtype=">i4").reshape(3, 8)
+    file = decode_idx(gzip.compress(encode(table, 0x0C)), "the-file", "labels")
+    assert file.values.tolist() == [0, 8, 16]
+    assert not file.values.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        (encode(np.zeros((3, 5), ">i4"), 0x0C), "5 integers for each image; accepted: 1, or 8 as in QMNIST"),
+        (encode(np.zeros((3, 8), ">i2"), 0x0B), "2 dimensions of 16-bit integers; accepted: labels, which have 1"),
+        (encode(np.zeros((3, 8), np.uint8)), "2 dimensions of unsigned bytes; accepted: labels, which have 1"),
+        (encode(np.zeros((3, 8), ">i4"), 0x0C)[:-1], "107 bytes uncompressed; accepted: 108, as the header says 3x8"),
+        (encode(np.zeros((3, 8), ">i4"), 0x0C)[:10], "10 bytes, truncated in the header; accepted: at least 12"),
+        (encode(np.zeros((1 << 20, 0), ">i4"), 0x0C)[:8] + struct.pack(">I", 8), "12 bytes uncompressed"),
+        (b"\0\0\x0c\x02" + struct.pack(">2I", 1 << 28, 8), "268435456x8 values; accepted: 1 to 268435456 in all"),
+        (
+            encode(np.zeros(3, ">f4"), 0x0D),
+            "32-bit floats (idx type 0x0d); accepted: labels of unsigned bytes (0x08) or ",
+        ),
+        (
+            encode(np.zeros(3, ">f8"), 0x0E),
+            "64-bit floats (idx type 0x0e); accepted: labels of unsigned bytes (0x08) or ",
+        ),
+    ],
+)
+def test_labels_that_cannot_be(stored: bytes, message: str) -> None:
+    assert message in failure(stored, "labels")
+    assert message in failure(gzip.compress(stored), "labels")
+
+
+@pytest.mark.parametrize(
+    ("type_number", "name"),
+    [
+        (0x09, "signed bytes"),
+        (0x0B, "16-bit integers"),
+        (0x0C, "32-bit integers"),
+        (0x0D, "32-bit floats"),
+        (0x0E, "64-bit floats"),
+    ],
+)
+def test_images_of_other_types_are_named(type_number: int, name: str) -> None:
+    expected = f"{name} (idx type 0x{type_number:02x}); accepted: images of unsigned bytes (0x08)"
+    assert expected in failure(bytes([0, 0, type_number, 3]) + PLAIN[4:])
+    assert expected in failure(bytes([0, 0, type_number, 3]))
 
 
 def test_gzip_of_several_members_is_one_file() -> None:
     stored = gzip.compress(PLAIN[:21]) + gzip.compress(PLAIN[21:])
-    assert np.array_equal(decode_idx(stored, "the-file", 3, compressed=True).values, VALUES)
+    assert np.array_equal(decode_idx(stored, "the-file", "images").values, VALUES)
 
 
 def test_empty() -> None:
-    assert "empty file" in failure(b"")
-    assert "empty file" in failure(b"", compressed=True)
-    assert "0 bytes, truncated in the header; accepted: at least 16" in failure(gzip.compress(b""), compressed=True)
+    assert failure(b"") == "the-file: an empty file; accepted: an idx file of images"
+    assert "0 bytes, truncated in the header; accepted: at least 16" in failure(gzip.compress(b""))
+    assert "0 bytes, truncated in the header; accepted: at least 8" in failure(gzip.compress(b""), "labels")
 
 
 @pytest.mark.parametrize("length", range(1, len(PLAIN)))
@@ -69,29 +119,45 @@ def test_truncated(length: int) -> None:
         f"{length} bytes, truncated in the header" if length < 16 else f"{length} bytes uncompressed; accepted: 76"
     )
     assert expected in failure(PLAIN[:length])
-    assert expected in failure(gzip.compress(PLAIN[:length]), compressed=True)
+    assert expected in failure(gzip.compress(PLAIN[:length]))
 
 
 @pytest.mark.parametrize("length", range(1, len(COMPRESSED)))
 def test_truncated_gzip(length: int) -> None:
-    message = failure(COMPRESSED[:length], compressed=True)
+    message = failure(COMPRESSED[:length])
     assert f"truncated gzip, {length} bytes" in message or length == 1
 
 
 def test_extra_bytes() -> None:
     expected = "more than 76 bytes uncompressed; accepted: 76, as the header says 5x4x3"
     assert expected in failure(PLAIN + b"\0")
-    assert expected in failure(gzip.compress(PLAIN + b"\0"), compressed=True)
+    assert expected in failure(gzip.compress(PLAIN + b"\0"))
 
 
 def test_magic_number() -> None:
-    assert "magic number 0x00000d03; accepted: 0x00000803" in failure(b"\0\0\x0d\x03" + PLAIN[4:])
-    assert "magic number 0x3c68746d; accepted: 0x00000803" in failure(b"<html>")
+    assert "no idx file: magic number 0x00000a03; accepted: 0x00000803" in failure(b"\0\0\x0a\x03" + PLAIN[4:])
+    assert "no idx file: magic number 0x00000000; accepted: 0x00000801" in failure(bytes(50), "labels")
+    assert "no idx file: magic number 0x91929394; accepted: 0x00000803" in failure(b"\x91\x92\x93\x94")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_a_file_is_instead(packed: bool) -> None:
+    page = b"<!DOCTYPE html><title>403</title>"
+    expected = "the-file: an HTML page; accepted: an idx file of images, plain or gzip (download the file itself)"
+    assert failure(gzip.compress(page) if packed else page) == expected
+
+
+def test_gzip_within_gzip() -> None:
+    assert "gzip within gzip; accepted: an idx file of images, plain or gzip (unpack it once)" in failure(
+        gzip.compress(COMPRESSED)
+    )
 
 
 def test_dimensions() -> None:
-    assert "3 dimensions; accepted: 1" in failure(PLAIN, dimensions=1)
-    assert "1 dimensions; accepted: 3" in failure(encode(np.zeros(4, dtype=np.uint8)))
+    assert "3 dimensions of unsigned bytes; accepted: labels, which have 1" in failure(PLAIN, "labels")
+    assert "1 dimension of unsigned bytes; accepted: images, which have 3" in failure(encode(np.zeros(4, np.uint8)))
+    assert "255 dimensions of unsigned bytes" in failure(b"\0\0\x08\xff" + bytes(20))
+    assert "0 dimensions of 32-bit integers" in failure(b"\0\0\x0c\0\0\0\0\0", "labels")
 
 
 @pytest.mark.parametrize("shape", [(0, 28, 28), (5, 0, 3), (2**32 - 1, 2**32 - 1, 2**32 - 1)])
@@ -101,11 +167,11 @@ def test_sizes_that_cannot_be(shape: tuple[int, int, int]) -> None:
     assert f"header promises {shown} values; accepted: 1 to {idx.MAXIMUM_BYTES}" in failure(header)
 
 
-def test_not_gzip_and_bad_checksum() -> None:
-    assert "corrupt gzip" in failure(PLAIN, compressed=True)
+def test_bad_gzip() -> None:
+    assert "corrupt gzip (Unknown compression method" in failure(b"\x1f\x8b\x07" + COMPRESSED[3:])
     wrong_checksum = bytearray(COMPRESSED)
     wrong_checksum[-8] ^= 1
-    assert "corrupt gzip (CRC check failed" in failure(bytes(wrong_checksum), compressed=True)
+    assert "corrupt gzip (CRC check failed" in failure(bytes(wrong_checksum))
 
 
 def test_bomb_is_not_uncompressed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +186,7 @@ def test_bomb_is_not_uncompressed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     bomb = gzip.compress(PLAIN[:16] + bytes(20_000_000), compresslevel=1)
     monkeypatch.setattr(gzip.GzipFile, "read", counting)
-    assert "more than 76 bytes" in failure(bomb, compressed=True)
+    assert "more than 76 bytes" in failure(bomb)
     assert sum(taken) == 77
 
 
@@ -140,7 +206,7 @@ def test_damaged_gzip_is_read_exactly_or_refused(flips: list[tuple[int, int]], l
     for position, flip in flips:
         damaged[position] ^= flip
     try:
-        file = decode_idx(bytes(damaged[:length]) + extra, "the-file", 3, compressed=True)
+        file = decode_idx(bytes(damaged[:length]) + extra, "the-file", "images")
     except DataError as error:
         assert str(error).startswith("the-file: ")
         assert str(error).isprintable()
@@ -149,29 +215,24 @@ def test_damaged_gzip_is_read_exactly_or_refused(flips: list[tuple[int, int]], l
         assert np.array_equal(file.values, VALUES)
 
 
-@given(stored=st.binary(max_size=80), compressed=st.booleans())
-def test_anything_else_is_refused(stored: bytes, compressed: bool) -> None:
-    failure(stored, compressed=compressed)
+@given(start=st.sampled_from([b"", b"\0\0", b"\x1f\x8b", b"\x1f\x8b\x08", b"PK\x03\x04"]), rest=st.binary(max_size=80))
+def test_anything_else_is_refused(start: bytes, rest: bytes) -> None:
+    failure(start + rest)
 
 
-def test_read_takes_the_first_that_exists(tmp_path: Path) -> None:
-    first, second = tmp_path / "a.gz", tmp_path / "a"
-    assert read_idx([first, second], 3) is None
-    assert read_idx([first / "below-nothing"], 3) is None
-    second.write_bytes(PLAIN)
-    file = read_idx([first, second], 3)
-    assert file is not None
-    assert (file.source, file.compressed) == (str(second), False)
-    assert read_idx([second / "below-a-file"], 3) is None
-    first.write_bytes(COMPRESSED)
-    file = read_idx([first, second], 3)
-    assert file is not None
-    assert (file.source, file.compressed) == (str(first), True)
+@pytest.mark.parametrize("name", ["a", "a.gz"])
+@pytest.mark.parametrize(("stored", "compressed"), [(PLAIN, False), (COMPRESSED, True)])
+def test_the_content_tells_gzip_and_not_the_name(tmp_path: Path, name: str, stored: bytes, compressed: bool) -> None:
+    path = tmp_path / name
+    path.write_bytes(stored)
+    file = read_idx(path, "images")
+    assert (file.source, file.compressed) == (str(path), compressed)
+    assert np.array_equal(file.values, VALUES)
 
 
 def read_failure(path: Path) -> str:
     with pytest.raises(DataError) as caught:
-        read_idx([path], 3)
+        read_idx(path, "images")
     message = str(caught.value)
     assert message.startswith(f"{printable(path)}: ")
     assert message.isprintable()
@@ -179,10 +240,18 @@ def read_failure(path: Path) -> str:
 
 
 def test_read_of_something_else_than_a_file(tmp_path: Path) -> None:
-    assert "not a regular file" in read_failure(tmp_path)
+    assert "a folder; accepted: an idx file (if the file lies in it, move it out)" in read_failure(tmp_path)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     assert "not a regular file" in read_failure(pipe)
+    device = tmp_path / "device"
+    device.symlink_to("/dev/zero")
+    assert "not a regular file" in read_failure(device)
+    broken, endless = tmp_path / "broken", tmp_path / "endless"
+    broken.symlink_to("nothing")
+    endless.symlink_to(endless)
+    assert "cannot be read (No such file or directory)" in read_failure(broken)
+    assert "cannot be read (Too many levels of symbolic links)" in read_failure(endless)
 
 
 def test_read_too_large(tmp_path: Path) -> None:
@@ -204,5 +273,7 @@ def test_read_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_read_of_a_path_that_cannot_be() -> None:
+    assert "cannot be read (No such file or directory)" in read_failure(Path("nothing"))
+    assert "cannot be read (No such file or directory)" in read_failure(Path("not-utf-8-\udcff"))
     assert "cannot be read (embedded null byte)" in read_failure(Path("a\0b"))
     assert "cannot be read" in read_failure(Path("line\nbreak\0"))
