@@ -12,7 +12,7 @@ from __future__ import annotations
 from benchmarks.study import Case, Study
 from benchmarks.width_study import assignments_of
 
-FRACTION_BITS = {"nearest": range(9, 12), "stochastic": range(3, 12)}
+FRACTION_BITS = {"nearest": range(9, 12), "stochastic": range(5, 12)}
 
 STUDY = Study(
     name="rounding_study",

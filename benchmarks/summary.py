@@ -16,7 +16,7 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-from benchmarks import equality_runs, management_study, width_study
+from benchmarks import equality_runs, management_study, rounding_study, width_study
 
 # Names in the file that stay, so that it changes with its data alone.
 matplotlib.rcParams["svg.hashsalt"] = "curves"
@@ -146,7 +146,7 @@ def main() -> None:
     place_table(RESULTS / "README.md", "reference", reference_table())
     place_table(RESULTS / "README.md", "row 5", row_5_table())
     place_table(RESULTS / "README.md", "equality", equality_runs.table())
-    for study in (width_study.STUDY, management_study.STUDY):
+    for study in (width_study.STUDY, management_study.STUDY, rounding_study.STUDY):
         place_table(study.folder / "README.md", "study", study.table().strip())
 
 
