@@ -15,12 +15,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
+from emulator.building import building_folder
 from emulator.errors import CrosspointError
 from sim import runner
 from sim.runner import Design, SimulationError
@@ -75,11 +75,8 @@ def library(design: Design, *, waves: bool) -> Path:
     done = runner.CACHE / f"{design.name}-native-{_key(design, compiler, waves)}"
     if not done.is_dir():
         try:
-            runner.CACHE.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(
-                dir=runner.CACHE, prefix="building-", ignore_cleanup_errors=True
-            ) as temporary:
-                runner.keep_folder(_build(design, compiler, waves, Path(temporary)), done)
+            with building_folder(runner.CACHE) as temporary:
+                runner.keep_folder(_build(design, compiler, waves, temporary), done)
         except OSError as error:
             raise NativeError(
                 f"native simulation: cannot write {runner.CACHE}: {error.strerror}; accepted: a writable folder with room"
