@@ -95,7 +95,7 @@ def test_devices_and_pipes_are_written_to_themselves(tmp_path: Path) -> None:
     assert os.read(reader, 100) == b"through"
     os.close(reader)
     (tmp_path / "full").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left on device: '.*/full'"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*/full'"):
         write_atomically(tmp_path / "full", b"much")
     assert names(tmp_path) == {"null", "pipe", "full"}
     assert all(is_written_to_itself(Path("/dev") / name) for name in ("null", "stdout", "none"))
