@@ -1,11 +1,13 @@
-"""SIGTERM as an exception, so that whatever it ends removes its temporary files and ends the programs that it started."""
+"""SIGTERM as an exception, so that whatever it ends removes its temporary files; and the end of programs that were started."""
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 
@@ -26,6 +28,18 @@ def raising_terminated() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def ending_group(process: subprocess.Popen[str]) -> Iterator[None]:
+    """If the block is interrupted, the program and all that it has started are asked to end: a compiler's driver would leave
+    its compilers. The program leads a group of its own (``process_group=0``)."""
+    try:
+        yield
+    except BaseException:
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(process.pid, signal.SIGTERM)
+        raise
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

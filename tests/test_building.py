@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from emulator.building import building_folder
+from emulator.termination import ending_group
 
 #: A command that builds until it is ended.
 COMMAND = """
@@ -73,3 +75,25 @@ def test_a_request_to_terminate_leaves_nothing_and_a_killed_build_goes_with_the_
         for process in (ended, killed, living):
             process.terminate()
             process.communicate(timeout=30)
+
+
+def test_programs_end_with_those_that_they_started(tmp_path: Path) -> None:
+    """As a compiler's driver and its compilers."""
+    program = ["sh", "-c", "sleep 60 & echo $!; wait"]
+    with pytest.raises(KeyboardInterrupt), subprocess.Popen(
+        program, stdout=subprocess.PIPE, text=True, process_group=0
+    ) as driver, ending_group(driver):  # fmt: skip
+        assert driver.stdout is not None
+        started = int(driver.stdout.readline())
+        raise KeyboardInterrupt
+    deadline = time.monotonic() + 10
+    while is_running(started) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_running(started)
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

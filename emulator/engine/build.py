@@ -16,6 +16,7 @@ from pathlib import Path
 from emulator.array.devices import DEVICE_MODELS
 from emulator.building import building_folder
 from emulator.errors import MachineError
+from emulator.termination import ending_group
 
 SOURCE = Path(__file__).parent / "source"
 BUILD_FOLDER = Path(__file__).parents[2] / "build" / "engine"
@@ -97,10 +98,11 @@ def _compile(compiler: str, devices: str, path: Path) -> None:
 
 def _run(command: Sequence[str]) -> tuple[int, str]:
     """Exit code and errors of a compiler."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            _, errors = process.communicate()
-        except BaseException:  # an interrupt: the compiler ends its own programs, and removes their files
-            process.terminate()
-            raise
+    with (
+        subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, process_group=0
+        ) as process,
+        ending_group(process),
+    ):
+        _, errors = process.communicate()
     return process.returncode, errors
