@@ -119,7 +119,7 @@ def _refused(path: Path, fault: str) -> CheckpointError:
 def read_checkpoint(path: Path) -> Checkpoint:
     """The contents, checked to be whole and not to contradict themselves, but not yet to belong to any run.
 
-    Takes little more memory than the file has bytes, whatever it says of itself.
+    Takes memory in proportion to the file's bytes, whatever it says of itself.
     """
     require_checkpoint(path)
     try:
