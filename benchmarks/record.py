@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from emulator.atomic import write_atomically
 from emulator.training.checkpoint import read_checkpoint
 from emulator.training.loop import CHECKPOINT_NAME
 from emulator.training.provenance import Provenance
@@ -50,7 +51,7 @@ def record(run: Path, commit: str) -> Path:
     }
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = record_path(config["name"], header.machine, config["seed"])
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
     return path
 
 

@@ -17,6 +17,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
 from benchmarks import equality_runs, management_study, rounding_study, width_study
+from emulator.atomic import write_atomically
 
 # Names in the file that stay, so that it changes with its data alone.
 matplotlib.rcParams["svg.hashsalt"] = "curves"
@@ -136,7 +137,7 @@ def place_table(page: Path, name: str, table: str) -> None:
     if not mark:
         raise SystemExit(f"error: {page}: no line <!-- {name} table -->")
     _, end, rest = after.partition("<!-- end -->\n")
-    page.write_text(f"{before}{mark}\n{table}\n\n<!-- end -->\n{rest if end else after}", encoding="utf-8")
+    write_atomically(page, f"{before}{mark}\n{table}\n\n<!-- end -->\n{rest if end else after}".encode())
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,13 +23,23 @@ from board.gateware.clock import Ecp5Clock
 from board.gateware.top import BoardTop
 from board.identity import identity_of
 from board.targets import Target
+from emulator.building import building_folder
 from emulator.config import Config
 from emulator.errors import CrosspointError
 from hdl.block import warnings_as_errors
 from hdl.memory import AFTER_RTLIL
 from hdl.network.network import Network
 from hdl.network.network_parameters import NetworkParameters
-from hdl.tools import BEFORE_SYNTHESIS, HIDE_BRACKETS, NEXTPNR_ECP5, NEXTPNR_ICE40, YOSYS, run_tool, tool_version
+from hdl.tools import (
+    BEFORE_SYNTHESIS,
+    HIDE_BRACKETS,
+    NEXTPNR_ECP5,
+    NEXTPNR_ICE40,
+    YOSYS,
+    ToolError,
+    run_tool,
+    tool_version,
+)
 
 BUILDS = Path(__file__).parents[1] / "build" / "board"
 NAME = "top"
@@ -220,28 +229,30 @@ def _make(target: Target, top: BoardTop, description: dict[str, Any], done: Path
             do_build=False,
             **description["options"],
         )
-    done.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="building-", dir=done.parent))
-    work, result = folder / "work", folder / "result"
-    plan.extract(work)
-    result.mkdir()
-    for tool, *arguments in json.loads((work / f"build_{NAME}.json").read_text(encoding="utf-8"))["commands"]:
-        run_tool(TOOLS[tool], arguments, work)
-    bitstream = next(path for path in (work / f"{NAME}{suffix}" for suffix in SUFFIXES) if path.is_file())
-    timing = json.loads((work / TIMING).read_text(encoding="utf-8"))
-    for path in (bitstream, *work.glob("*.log"), work / TIMING):
-        shutil.copy(path, result)
-    whole = {**description, "bitstream": bitstream.name, **read_timing(timing)}
-    (result / DESCRIPTION).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-    _replace(result, done, folder / "before")
-    shutil.rmtree(folder)
+    with building_folder(done.parent, kept_after=(ToolError,)) as folder:
+        work, result = folder / "work", folder / "result"
+        plan.extract(work)
+        result.mkdir()
+        for tool, *arguments in json.loads((work / f"build_{NAME}.json").read_text(encoding="utf-8"))["commands"]:
+            run_tool(TOOLS[tool], arguments, work)
+        bitstream = next(path for path in (work / f"{NAME}{suffix}" for suffix in SUFFIXES) if path.is_file())
+        timing = json.loads((work / TIMING).read_text(encoding="utf-8"))
+        for path in (bitstream, *work.glob("*.log"), work / TIMING):
+            shutil.copy(path, result)
+        whole = {**description, "bitstream": bitstream.name, **read_timing(timing)}
+        (result / DESCRIPTION).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+        _replace(result, done, folder / "before")
 
 
 def _replace(result: Path, done: Path, before: Path) -> None:
-    """Give a complete folder its name, which an older build may have."""
+    """Give a complete folder its name, which an older build may have, and another process may have taken meanwhile."""
     if done.exists():
         done.rename(before)
-    result.rename(done)
+    try:
+        result.rename(done)
+    except OSError:
+        if not done.is_dir():
+            raise
 
 
 def read_timing(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
+from board.device_link import DeviceLink
 from board.faults import FaultyLine
 from board.gateware.bench import Bench, BenchParameters
 from board.gateware.parameters import LinkParameters
@@ -29,7 +30,6 @@ from board.layout import network_layout
 from board.model import BoardModel, GoldenNetwork
 from board.speed import retimed, speed_of
 from emulator.config import Config
-from emulator.errors import CrosspointError
 from emulator.machine import Connection
 from hdl.network.network import Network
 from hdl.network.network_parameters import NetworkParameters
@@ -55,10 +55,6 @@ def simulated_link(config: Config) -> LinkParameters:
     return LinkParameters(
         clocks_per_bit=LEAST_CLOCKS_PER_BIT, identity=identity, input_ring=RING_BYTES, output_ring=RING_BYTES
     )
-
-
-class PseudoPortError(CrosspointError):
-    """A device file that cannot be had."""
 
 
 class Board(Protocol):
@@ -141,31 +137,22 @@ class ModelledBoard:
 class PseudoPort:
     """A device file with a board behind it, for whoever opens it as a serial port. A host that sets another speed than
     ``baud`` hears and says garbage, as on a real line. ``faults``: of the line and the board; ``link``: a symbolic link to
-    the device, made here and removed in the end. Raises PseudoPortError."""
+    the device, made here and removed in the end. Raises DeviceLinkError."""
 
     def __init__(self, board: Board, *, baud: int, faults: FaultyLine | None = None, link: Path | None = None) -> None:
         self.board, self.baud, self.faults = board, baud, faults
-        self._link = link
         self._here, self._there = os.openpty()
         tty.setraw(self._there)
         os.set_blocking(self._here, False)
         self.device = os.ttyname(self._there)
         self._to_host = b""
         self._active = time.monotonic()
-        if link is not None:
-            self._point(link)
-
-    def _point(self, link: Path) -> None:
+        self._link: DeviceLink | None = None
         try:
-            if link.is_symlink():
-                link.unlink()
-            link.symlink_to(self.device)
-        except OSError as error:
-            self._link = None
+            self._link = None if link is None else DeviceLink(link, self.device)
+        except BaseException:
             self.close()
-            raise PseudoPortError(
-                f"--link {str(link)!r}: {error.strerror}; accepted: a name in a writable folder that no other file has"
-            ) from error
+            raise
 
     def __enter__(self) -> PseudoPort:
         return self
@@ -178,7 +165,7 @@ class PseudoPort:
     def close(self) -> None:
         """The device vanishes."""
         if self._link is not None:
-            self._link.unlink(missing_ok=True)
+            self._link.remove()
         os.close(self._here)
         os.close(self._there)
 
@@ -225,7 +212,7 @@ def serving(
     faults: FaultyLine | None = None,
     going: Callable[[], bool] = lambda: True,
 ) -> Iterator[PseudoPort]:
-    """A port with a board behind it, served by a thread. The port vanishes when ``going`` says no. Raises PseudoPortError."""
+    """A port with a board behind it, served by a thread. The port vanishes when ``going`` says no."""
     stop = threading.Event()
     port = PseudoPort(board, baud=baud, faults=faults)
 

@@ -9,15 +9,18 @@ from collections.abc import Sequence
 import click
 
 from emulator.errors import CrosspointError
+from emulator.termination import TerminatedError, raising_terminated
 
 ERROR_EXIT = 2  # 1 is a command's own answer "no", such as "not bit-exact"
 INTERRUPTED_EXIT = 130
+TERMINATED_EXIT = 143
 
 
 def run_command(commands: click.Group, program: str, arguments: Sequence[str] | None) -> int:
     """Run a command of the group; returns the exit code of the process."""
     try:
-        result = commands.main(args=arguments, prog_name=program, standalone_mode=False)
+        with raising_terminated():
+            result = commands.main(args=arguments, prog_name=program, standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except BrokenPipeError:
@@ -36,6 +39,9 @@ def run_command(commands: click.Group, program: str, arguments: Sequence[str] | 
     except (KeyboardInterrupt, click.Abort):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED_EXIT
+    except TerminatedError:
+        print("terminated", file=sys.stderr)
+        return TERMINATED_EXIT
 
 
 def _accepted(error: click.UsageError) -> str:

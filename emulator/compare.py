@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from emulator.config import Config
-from emulator.errors import MachineError
+from emulator.errors import DivergenceError, MachineError
 from emulator.machine import Machine, State, build_machine
 
 #: Images between two comparisons. Small, since the images of a difference are trained again one by one.
@@ -32,14 +32,17 @@ def compare_machines(
     of the first machine and of the one that differs. A bar on stderr shows progress. If the difference is that of a
     single image, ``explain`` may add lines: it is given the machines, set back to just before the image, and the image's
     place in ``images``.
-    Raises MachineError for fewer than two names.
+    Raises MachineError for fewer than two names, and where weights are no longer finite.
     """
     if len(names) < 2:
         raise MachineError(f"machines {','.join(names)!r}: accepted: two or more, such as golden,fast")
     machines = [build(name, config) for name in names]
 
     def train(first: int, last: int) -> str | None:
-        logits = [machine.train(images[first:last], labels[first:last]) for machine in machines]
+        try:
+            logits = [machine.train(images[first:last], labels[first:last]) for machine in machines]
+        except DivergenceError as error:
+            raise MachineError(error.told(f"image {first + error.image + 1}")) from error
         states = [machine.state() for machine in machines]
         return state_difference(names, states) or logits_difference(names, logits, first)
 
@@ -104,15 +107,23 @@ def logits_difference(names: Sequence[str], logits: Sequence[NDArray[np.int64]],
     for name, others in zip(names[1:], logits[1:], strict=True):
         if logits[0].shape != others.shape or logits[0].dtype != others.dtype:
             return _array_difference(names[0], name, logits[0], others, "logits")
-        for row in np.flatnonzero((logits[0] != others).any(axis=1)):
+        for row in np.flatnonzero(_unequal(logits[0], others).any(axis=1)):
             return _array_difference(names[0], name, logits[0][row], others[row], f"logits of image {first + row + 1}")
     return None
+
+
+def _unequal(array: np.ndarray, other: np.ndarray) -> NDArray[np.bool_]:
+    """Where two arrays differ. What is not a number in both, and so equals nothing, does not."""
+    differs: NDArray[np.bool_] = array != other
+    if np.issubdtype(array.dtype, np.inexact):
+        differs &= ~(np.isnan(array) & np.isnan(other))
+    return differs
 
 
 def _array_difference(name: str, other_name: str, array: np.ndarray, other: np.ndarray, place: str) -> str | None:
     if array.shape != other.shape or array.dtype != other.dtype:
         return f"{place}: {name} {array.dtype}{list(array.shape)}, {other_name} {other.dtype}{list(other.shape)}"
-    unequal = np.argwhere(array != other)
+    unequal = np.argwhere(_unequal(array, other))
     if len(unequal) == 0:
         return None
     index = tuple(int(step) for step in unequal[0])

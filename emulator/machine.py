@@ -7,19 +7,22 @@ A machine trains and runs one network. For the same config, seed and sequence of
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emulator.config import Config
-from emulator.errors import MachineError
+from emulator.errors import MachineError, StateError
 from emulator.trace import Trace
 
 #: Arrays by name ``LAYER.WHAT``: weights, generator states and counters. Everything that the future depends on.
 State = dict[str, np.ndarray]
+
+#: Lowest and highest value of arrays of a state: numbers, or arrays of the same shape.
+Ranges = Mapping[str, tuple[Any, Any]]
 
 #: What a layer counts, in the order of its ``LAYER.counters`` array (int64), since the initial state.
 COUNTERS = (
@@ -51,7 +54,8 @@ class Machine(Protocol):
         """A copy of the whole state."""
 
     def load(self, state: State) -> None:
-        """Go on from a copy of ``state``. Raises MachineError if names, shapes or types do not fit."""
+        """Go on from a copy of ``state``. Raises StateError, with the state as it was, if names, shapes or types do not
+        fit, or if it holds what no training leads to: weights beyond their bounds, generators that are all zeros."""
 
 
 @runtime_checkable
@@ -119,17 +123,23 @@ def builder(names: Sequence[str], connection: Connection | None) -> Callable[[st
     return lambda name, config: build_machine(name, config, connection if name in CONNECTED else None)
 
 
-def check_state(state: State, expected: State) -> None:
-    """Raise MachineError unless ``state`` has exactly the names, shapes and types of ``expected``."""
+def check_state(state: State, expected: State, ranges: Ranges) -> None:
+    """Raise StateError unless ``state`` has exactly the names, shapes and types of ``expected``, and values in ``ranges``."""
     for name in sorted(set(state) | set(expected)):
         if name not in expected or name not in state:
             kind = "missing from" if name in expected else "foreign to"
-            raise MachineError(f"state {name!r}: {kind} the state; accepted: {', '.join(sorted(expected))}")
+            raise StateError(f"state {name!r}: {kind} the state; accepted: {', '.join(sorted(expected))}")
         given, wanted = state[name], expected[name]
         if given.shape != wanted.shape or given.dtype != wanted.dtype:
-            raise MachineError(
+            raise StateError(
                 f"state {name!r} is {given.dtype}{list(given.shape)}: accepted: {wanted.dtype}{list(wanted.shape)}"
             )
+        low, high = ranges.get(name, (given, given))
+        outside = np.argwhere(~((given >= low) & (given <= high)))  # what is no number is outside too
+        if len(outside):
+            place = tuple(int(step) for step in outside[0])
+            lowest, highest = (np.broadcast_to(bound, given.shape)[place] for bound in (low, high))
+            raise StateError(f"state {name!r}{list(place)} = {given[place]}: accepted: {lowest} to {highest}")
 
 
 def check_images(images: NDArray[np.uint8], config: Config) -> None:

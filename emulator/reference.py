@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from emulator.array.devices.constant_step import ConstantStep
 from emulator.config import Config, Stage
 from emulator.config.schema import Read
-from emulator.errors import MachineError
-from emulator.machine import State, check_images, check_labels, check_state
+from emulator.errors import DivergenceError, MachineError, StateError
+from emulator.machine import Ranges, State, check_images, check_labels, check_state
 
 Floats = NDArray[np.float64]
 
@@ -164,8 +164,13 @@ def pulse_update(
                         weights[i, j] = min(max(moved, low[i, j]), high[i, j])
 
 
+def _without_warnings() -> np.errstate:
+    """No warnings of values that are not finite: weights are looked at after every image."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 class ReferenceMachine:
-    """The whole network in float64; logits are floats."""
+    """The whole network in float64; logits are floats. Training raises DivergenceError once weights are not finite."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -176,13 +181,20 @@ class ReferenceMachine:
         """See Machine."""
         check_images(images, self.config)
         check_labels(labels, len(images), self.config)
-        logits = [self._train_image(image, int(label)) for image, label in zip(images, labels, strict=True)]
+        logits = []
+        with _without_warnings():
+            for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+                logits.append(self._train_image(image, int(label)))
+                for array in self.arrays:
+                    if not np.isfinite(array.weights).all():
+                        raise DivergenceError(array.stage.name, index, self.config.learning_rate)
         return np.array(logits).reshape(-1, self.config.classes)
 
     def infer(self, images: NDArray[np.uint8]) -> Floats:
         """See Machine."""
         check_images(images, self.config)
-        logits = [self._forward(image)[-1][1][0] for image in images]
+        with _without_warnings():
+            logits = [self._forward(image)[-1][1][0] for image in images]
         return np.array(logits).reshape(-1, self.config.classes)
 
     def state(self) -> State:
@@ -195,16 +207,26 @@ class ReferenceMachine:
 
     def load(self, state: State) -> None:
         """See Machine."""
-        check_state(state, self.state())
+        check_state(state, self.state(), self._ranges())
+        words = [int(word) for word in state["random"]]
+        if words[3] % 2 == 0:
+            raise StateError(f"state 'random'[3] = {words[3]}: accepted: an odd number")
         for array in self.arrays:
             array.weights = state[f"{array.stage.name}.weights"].copy()
-        words = [int(word) for word in state["random"]]
         self.random.bit_generator.state = {
             "bit_generator": "PCG64",
             "state": {"state": words[0] << 64 | words[1], "inc": words[2] << 64 | words[3]},
             "has_uint32": words[4],
             "uinteger": words[5],
         }
+
+    def _ranges(self) -> Ranges:
+        """Finite weights in the devices' bounds; the words of PCG64, and whether it keeps half a word, and which."""
+        weights = {
+            f"{array.stage.name}.weights": (np.nan_to_num(-array.low), np.nan_to_num(array.high))
+            for array in self.arrays
+        }
+        return {**weights, "random": (0, np.array([*[2**64 - 1] * 4, 1, 2**32 - 1], dtype=np.uint64))}
 
     def _forward(self, image: NDArray[np.uint8]) -> list[tuple[Floats, Floats, Floats]]:
         """Per stage: the array's inputs x, its outputs y, and the activations ``(height, width, rows)``."""

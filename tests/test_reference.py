@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
 import pytest
 
 from emulator.config import load
-from emulator.errors import MachineError
+from emulator.errors import DivergenceError, MachineError, StateError
 from emulator.machine import build_machine
 from emulator.reference import ReferenceMachine
 
@@ -107,3 +110,51 @@ def test_foreign_state_is_refused() -> None:
     machine = build_machine("reference", load("tiny"))
     with pytest.raises(MachineError, match=r"K1\.weights"):
         machine.load({name: values for name, values in machine.state().items() if name != "K1.weights"})
+
+
+def test_weights_that_are_no_longer_finite_are_told_with_the_image_and_without_a_warning() -> None:
+    config = load("tiny", [*IDEAL, "learning_rate=1", "layers.K1.activation=identity", "layers.W2.activation=identity"])
+    machine = ReferenceMachine(config)
+    pictures, labels = images(3, 6)
+    machine.train(pictures, labels)
+    state = machine.state()
+    state["W3.weights"] *= 1e200
+    state["W2.weights"] *= 1e200
+    machine.load(state)
+    said = "weights are no longer finite after image 1 of this call: learning_rate = 1; accepted: a smaller one"
+    with warnings.catch_warnings(), pytest.raises(DivergenceError, match=said) as caught:
+        warnings.simplefilter("error")
+        machine.infer(pictures)
+        machine.train(pictures, labels)
+    assert caught.value.image == 0 and caught.value.layer in {"K1", "W2", "W3"}
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "value", "said"),
+    [
+        ("K1.weights", 0, np.nan, "= nan: accepted: -"),
+        ("K1.weights", 0, np.inf, "= inf: accepted: -"),
+        ("K1.weights", 0, 50.0, "= 50.0: accepted: -"),
+        ("random", 3, 2, "= 2: accepted: an odd number"),
+        ("random", 4, 2, "= 2: accepted: 0 to 1"),
+        ("random", 5, 1 << 32, "= 4294967296: accepted: 0 to 4294967295"),
+    ],
+)
+def test_a_state_that_no_training_leads_to_is_refused(name: str, index: int, value: Any, said: str) -> None:
+    machine = ReferenceMachine(load("tiny"))
+    before = machine.state()
+    state = {**before, name: before[name].copy()}
+    state[name].flat[index] = value
+    with pytest.raises(StateError, match=said):
+        machine.load(state)
+    assert all(np.array_equal(values, before[name]) for name, values in machine.state().items())
+
+
+def test_weights_without_bounds_may_be_anything_finite() -> None:
+    machine = ReferenceMachine(load("tiny", IDEAL))
+    state = machine.state()
+    state["K1.weights"][0, 0] = np.finfo(np.float64).max
+    machine.load(state)
+    state["K1.weights"][0, 0] = -np.inf
+    with pytest.raises(StateError, match=r"'K1.weights'\[0, 0\] = -inf"):
+        machine.load(state)

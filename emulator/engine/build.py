@@ -9,12 +9,14 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from emulator.array.devices import DEVICE_MODELS
+from emulator.building import building_folder
 from emulator.errors import MachineError
+from emulator.termination import ending_group
 
 SOURCE = Path(__file__).parent / "source"
 BUILD_FOLDER = Path(__file__).parents[2] / "build" / "engine"
@@ -80,17 +82,28 @@ def _processor() -> str:
 def _compile(compiler: str, devices: str, path: Path) -> None:
     print("compiling the engine (once) ...", file=sys.stderr, flush=True)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            (Path(folder) / "devices.hpp").write_text(devices)
-            result = Path(folder) / "engine.so"
+        with building_folder(path.parent) as folder:
+            (folder / "devices.hpp").write_text(devices)
+            result = folder / "engine.so"
             command = [compiler, *FLAGS, f"-I{folder}", f"-I{SOURCE}", str(SOURCE / "network.cpp"), "-o", str(result)]
-            outcome = subprocess.run(command, capture_output=True, text=True, check=False)
-            if outcome.returncode != 0:
-                first = next((line for line in outcome.stderr.splitlines() if "error" in line), outcome.stderr[:200])
+            code, errors = _run(command)
+            if code != 0:
+                first = next((line for line in errors.splitlines() if "error" in line), errors[:200])
                 raise MachineError(f"machine 'fast': {compiler} failed: {first}; accepted: a C++20 compiler")
             os.replace(result, path)
     except OSError as error:
         raise MachineError(
             f"machine 'fast': cannot write {path.parent}: {error.strerror}; accepted: a writable folder"
         ) from error
+
+
+def _run(command: Sequence[str]) -> tuple[int, str]:
+    """Exit code and errors of a compiler."""
+    with (
+        subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, process_group=0
+        ) as process,
+        ending_group(process),
+    ):
+        _, errors = process.communicate()
+    return process.returncode, errors

@@ -105,7 +105,7 @@ class FastMachine:
             self._library.crosspoint_set_devices(
                 self._network, INT(index), _pointer(parameters), _pointer(low), _pointer(high)
             )
-        self._state = golden.state()
+        self._state, self._ranges = golden.state(), golden.ranges()
         self.load(self._state)
 
     def __del__(self) -> None:
@@ -151,7 +151,7 @@ class FastMachine:
 
     def load(self, state: State) -> None:
         """See Machine."""
-        check_state(state, self._state)
+        check_state(state, self._state, self._ranges)
         state = {name: np.ascontiguousarray(values) for name, values in state.items()}
         for index, stage in enumerate(self.config.stages):
             self._library.crosspoint_load(self._network, INT(index), ctypes.byref(_stage_state(stage, state)))

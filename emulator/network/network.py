@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from emulator.config import Config
 from emulator.fixed import SOFTMAX_FRACTION_BITS, Integers
-from emulator.machine import State, check_images, check_labels, check_state
+from emulator.machine import Ranges, State, check_images, check_labels, check_state
 from emulator.network.layers import ForwardCycle, StageModel
 from emulator.network.tracing import traced
 from emulator.periphery.softmax import softmax_error
@@ -50,9 +50,13 @@ class GoldenMachine:
         """See Machine."""
         return {name: values for stage in self.stages for name, values in stage.tile.state().items()}
 
+    def ranges(self) -> Ranges:
+        """Of every array of a state: what training can lead to."""
+        return {name: ends for stage in self.stages for name, ends in stage.tile.ranges().items()}
+
     def load(self, state: State) -> None:
         """See Machine."""
-        check_state(state, self.state())
+        check_state(state, self.state(), self.ranges())
         for stage in self.stages:
             stage.tile.load(state)
 

@@ -10,7 +10,7 @@ import numpy as np
 from emulator.array.crossbar import Crossbar, PulseTrains
 from emulator.config import ReadQuantities, Stage
 from emulator.fixed import Flags, Integers, matrix_product, round_shift
-from emulator.machine import COUNTERS, State
+from emulator.machine import COUNTERS, Ranges, State
 from emulator.periphery.average import average
 from emulator.periphery.bound_management import bound_management
 from emulator.periphery.lfsr import Lfsr, Words
@@ -215,6 +215,17 @@ class Tile:
             f"{name}.row_noise": self.crossbar.row_noise.copy(),
             f"{name}.column_noise": self.crossbar.column_noise.copy(),
             f"{name}.counters": np.array([self.counters[counter] for counter in COUNTERS], dtype=np.int64),
+        }
+
+    def ranges(self) -> Ranges:
+        """Lowest and highest values of the arrays of ``state``: weights lie in the devices' bounds, and a generator of zeros
+        would stay there."""
+        name, crossbar = self.stage.name, self.crossbar
+        generators = ("row_pulse", "column_pulse", "row_noise", "column_noise")
+        return {
+            f"{name}.weights": crossbar.device.bounds(crossbar.parameters),
+            **{f"{name}.{generator}": (np.uint64(1), self.generator.state_mask) for generator in generators},
+            f"{name}.counters": (0, np.iinfo(np.int64).max),
         }
 
     def load(self, state: State) -> None:

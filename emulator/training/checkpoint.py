@@ -10,44 +10,25 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from emulator.atomic import write_atomically
 from emulator.config import BITLESS, Config
 from emulator.errors import CheckpointError
 from emulator.machine import State
 from emulator.training.datasets import Dataset
-from emulator.training.log import EpochRecord
+from emulator.training.header import Header, header_fault, run_fault
 
 FORMAT_VERSION = 1
+#: A device takes 4 bytes, or 8 in the float reference: no network that is trained here has half a billion.
+MAXIMUM_BYTES = 4 << 30
 _DIGEST_LENGTH = hashlib.sha256().digest_size * 2  # as hexadecimal digits
-
-
-class Header(BaseModel):
-    """What a checkpoint says about itself and its run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    version: int
-    machine: str
-    config_digest: str
-    config: dict[str, Any]
-    data_name: str
-    train_images: int
-    test_images: int
-    data_fingerprint: str
-    epochs_done: int  # whole epochs, test included
-    image: int  # training images done of the next epoch
-    epoch_errors: int  # wrong answers among them
-    epoch_seconds: float  # spent on them
-    epoch_start_counters: dict[str, dict[str, int]]  # before them
-    records: list[EpochRecord]  # of the whole epochs
 
 
 @dataclass(frozen=True)
@@ -113,15 +94,39 @@ def load_checkpoint(path: Path, config: Config, machine: str, dataset: Dataset) 
             f"{header.test_images} test images; accepted: the same images, not {dataset.name!r} with "
             f"{len(dataset.train_images)} and {len(dataset.test_images)}"
         )
+    if (header.train_images, header.test_images) != (len(dataset.train_images), len(dataset.test_images)):
+        raise _refused(
+            path,
+            f"train_images = {header.train_images}, test_images = {header.test_images}; "
+            f"accepted: {len(dataset.train_images)} and {len(dataset.test_images)}, those of its data",
+        )
+    fault = run_fault(header, checkpoint.state, config)
+    if fault is not None:
+        raise _refused(path, fault)
     return checkpoint
 
 
+def require_checkpoint(path: Path) -> None:
+    """Raise CheckpointError unless there is a file."""
+    if not path.exists():
+        raise CheckpointError(f"checkpoint {str(path)!r}: missing; accepted: a run to resume")
+
+
+def _refused(path: Path, fault: str) -> CheckpointError:
+    return CheckpointError(f"checkpoint {str(path)!r}: {fault}")
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The contents, checked to be whole but not yet to belong to any run."""
+    """The contents, checked to be whole and not to contradict themselves, but not yet to belong to any run.
+
+    Takes memory in proportion to the file's bytes, whatever it says of itself.
+    """
+    require_checkpoint(path)
     try:
+        size = path.stat().st_size
+        if size > MAXIMUM_BYTES:
+            raise _refused(path, f"{size} bytes; accepted: at most {MAXIMUM_BYTES}")
         contents = path.read_bytes()
-    except FileNotFoundError as error:
-        raise CheckpointError(f"checkpoint {str(path)!r}: missing; accepted: a run to resume") from error
     except OSError as error:
         raise CheckpointError(f"checkpoint {str(path)!r}: cannot be read: {error.strerror}") from error
     body, stored = contents[:-_DIGEST_LENGTH], contents[-_DIGEST_LENGTH:]
@@ -134,8 +139,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         with zipfile.ZipFile(io.BytesIO(contents)) as archive:
             arrays = {
-                name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
-                for name in archive.namelist()
+                member.filename.removesuffix(".npy"): _read_array(archive, member) for member in archive.infolist()
             }
         text = arrays.pop("header").tobytes()
         version = json.loads(text)["version"]
@@ -148,7 +152,24 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"checkpoint {str(path)!r}: not in the format of this program; accepted: a file written by train"
         ) from error
+    fault = header_fault(header)
+    if fault is not None:
+        raise _refused(path, fault)
     return Checkpoint(header, {name.removeprefix("state/"): array for name, array in arrays.items()})
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """An array that is stored as it is, and as large as it says. Raises ValueError otherwise, before it takes memory."""
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+        raise ValueError(f"{member.filename}: compressed")
+    file = io.BytesIO(archive.read(member))
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError(f"{member.filename}: another version")
+    shape, fortran_order, kind = np.lib.format.read_array_header_1_0(file)
+    contents = file.read()
+    if kind.hasobject or math.prod(shape) * kind.itemsize != len(contents) or min(shape, default=0) < 0:
+        raise ValueError(f"{member.filename}: {kind}{list(shape)} in {len(contents)} bytes")
+    return np.frombuffer(contents, kind).reshape(shape, order="F" if fortran_order else "C").copy()
 
 
 def _first_difference(then: dict[str, Any], now: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ def compare_checkpoints(first: Path, second: Path) -> Verdict:
         ("config", one.header.config_digest, other.header.config_digest),
         ("data", one.header.data_fingerprint, other.header.data_fingerprint),
         ("training images", _images(one), _images(other)),
+        ("tested epochs", one.header.epochs_done, other.header.epochs_done),
     ):
         if ours != theirs:
             raise CheckpointError(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -16,6 +14,7 @@ from typing import IO, Literal
 
 from tqdm import tqdm
 
+from emulator.atomic import write_atomically
 from emulator.errors import DataError
 from emulator.training.idx import Holds, IdxFile, decode_idx, printable
 
@@ -191,17 +190,7 @@ def _store(stored: bytes, path: Path) -> None:
     """Writes ``stored`` to ``path`` so that no reader, and no crash, ever sees a part of it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A file of its own for each writer: two runs that download at the same time do not meet.
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(stored)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_atomically(path, stored)
     except OSError as error:
         raise DataError(
             f"{printable(path)}: cannot be written ({printable(error.strerror or error)}); "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,19 +91,23 @@ def weight_histograms(config: Config, state: State) -> dict[str, Histogram]:
 class Log:
     """``log.jsonl``. Made from the records that the checkpoint knows; lines written after it was saved are dropped.
 
-    So the log of a run that was killed and resumed has the lines of an unbroken one.
+    So the log of a run that was killed and resumed has the lines of an unbroken one. Raises OSError where it cannot be
+    written, with the lines as they were.
     """
 
     def __init__(self, path: Path, records: Sequence[EpochRecord]) -> None:
         self.path = path
-        write_atomically(path, "".join(_line(record) for record in records).encode())
+        self._lines = "".join(_line(record) for record in records)
+        self._write()
 
     def append(self, record: EpochRecord) -> None:
         """Add a line, on disk before this returns."""
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(_line(record))
-            file.flush()
-            os.fsync(file.fileno())
+        self._lines += _line(record)
+        self._write()
+
+    def _write(self) -> None:
+        """All lines: they are few, and no line of the file is ever torn."""
+        write_atomically(self.path, self._lines.encode())
 
 
 def _line(record: EpochRecord) -> str:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Never
@@ -17,21 +17,23 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from emulator.config import Config
-from emulator.errors import CheckpointError, DataError
+from emulator.errors import CheckpointError, DataError, DivergenceError, MachineError, StateError
 from emulator.machine import Machine, build_machine
 from emulator.training.checkpoint import (
     FORMAT_VERSION,
     Checkpoint,
-    Header,
     fingerprint,
     load_checkpoint,
+    require_checkpoint,
     save_checkpoint,
 )
 from emulator.training.datasets import Dataset
+from emulator.training.header import Header
 from emulator.training.log import EpochRecord, Log, layer_counters, subtract_counters, weight_histograms
 from emulator.training.order import epoch_order
 from emulator.training.provenance import Provenance
 from emulator.training.report import Run, write_report
+from emulator.training.run_folder import run_folder
 
 CHECKPOINT_NAME = "checkpoint.npz"
 LOG_NAME = "log.jsonl"
@@ -75,31 +77,38 @@ def run_training(
     The bits of a run depend on the config (its seed included) and the data alone: not on ``epochs``, on
     ``checkpoint_every`` (images), or on stops and resumes. Testing leaves the machine's state as it was. SIGINT
     and SIGTERM end the run after the current call with a checkpoint; a second one acts as it did before the run.
-    ``quiet`` leaves out the progress bar. Raises CheckpointError, DataError, MachineError, and OSError when the log
-    or the report cannot be written.
+    ``quiet`` leaves out the progress bar. Raises RunFolderError, such as for a folder that another run has,
+    CheckpointError, DataError, MachineError, and OSError when the log or the report cannot be written.
     """
     for name, images in (("training", dataset.train_images), ("test", dataset.test_images)):
         if len(images) == 0:
             raise DataError(f"data {dataset.name!r}: 0 {name} images; accepted: at least 1")
     path = out / CHECKPOINT_NAME
     if resume:
-        checkpoint = load_checkpoint(path, config, machine_name, dataset)
-        if checkpoint.header.epochs_done >= epochs:
-            return _report_again(config, machine_name, dataset, checkpoint.header, epochs, out)
-        machine = build(machine_name, config)
-        machine.load(checkpoint.state)
-        header = checkpoint.header
-        print(f"resuming in epoch {header.epochs_done + 1} after image {header.image}", flush=True)
-    else:
-        if path.exists():
-            raise CheckpointError(f"checkpoint {str(path)!r}: already there; accepted: --resume, or another --out")
-        machine = build(machine_name, config)
-        header = _initial_header(config, machine_name, dataset, machine)
-        out.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(path, Checkpoint(header, machine.state()))
-    with _StopRequest() as stop:
-        trainer = _Trainer(config, machine_name, dataset, machine, header, epochs, out, checkpoint_every, stop, quiet)
-        return trainer.run()
+        require_checkpoint(path)
+    with run_folder(out, new=not resume):
+        if resume:
+            checkpoint = load_checkpoint(path, config, machine_name, dataset)
+            if checkpoint.header.epochs_done >= epochs:
+                return _report_again(config, machine_name, dataset, checkpoint.header, epochs, out)
+            machine = build(machine_name, config)
+            try:
+                machine.load(checkpoint.state)
+            except StateError as error:
+                raise StateError(f"checkpoint {str(path)!r}: {error}") from error
+            header = checkpoint.header
+            print(f"resuming in epoch {header.epochs_done + 1} after image {header.image}", flush=True)
+        else:
+            if path.exists():
+                raise CheckpointError(f"checkpoint {str(path)!r}: already there; accepted: --resume, or another --out")
+            machine = build(machine_name, config)
+            header = _initial_header(config, machine_name, dataset, machine)
+            save_checkpoint(path, Checkpoint(header, machine.state()))
+        with _StopRequest() as stop:
+            trainer = _Trainer(
+                config, machine_name, dataset, machine, header, epochs, out, checkpoint_every, stop, quiet
+            )
+            return trainer.run()
 
 
 def _initial_header(config: Config, machine_name: str, dataset: Dataset, machine: Machine) -> Header:
@@ -204,7 +213,10 @@ class _Trainer:
             last = min(first + self.train_pace.size, next_checkpoint, len(images))
             chosen = order[first:last]
             start = time.perf_counter()
-            logits = self.machine.train(images[chosen], labels[chosen])
+            try:
+                logits = self.machine.train(images[chosen], labels[chosen])
+            except DivergenceError as error:
+                raise self._diverged(error, f"image {first + error.image + 1} of epoch {epoch}") from error
             seconds = time.perf_counter() - start
             self.train_pace.adapt(last - first, seconds)
             self.header = self.header.model_copy(
@@ -273,6 +285,13 @@ class _Trainer:
         start = time.monotonic()
         write_report(self.out / REPORT_NAME, self.run_facts, self.header.records)
         self.report_due = time.monotonic() + (time.monotonic() - start) / REPORT_SHARE
+
+    def _diverged(self, error: DivergenceError, place: str) -> MachineError:
+        """The error to raise, told in the report too. The checkpoint stays where the weights were finite."""
+        message = error.told(place)
+        self.run_facts = replace(self.run_facts, ended=message)
+        self._report()
+        return MachineError(message)
 
     def _stopped(self) -> Outcome:
         self._save()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -62,33 +63,43 @@ class Run:
     test_images: int
     epochs: int
     provenance: Provenance
+    ended: str = ""  # why, if before the last epoch and not to be resumed
 
 
 def write_report(path: Path, run: Run, records: Sequence[EpochRecord]) -> None:
-    """Replace ``path`` by the report of the epochs so far, at least one. Raises OSError if it cannot be written."""
+    """Replace ``path`` by the report of the epochs so far. Raises OSError if it cannot be written."""
     write_atomically(path, render_report(run, records).encode())
 
 
 def render_report(run: Run, records: Sequence[EpochRecord]) -> str:
     """The page."""
     config = run.config
+    title = f"{_percent(records[-1].test_error)} test error" if records else "no epoch"
+    ended = f"<p class='ended'>{escape(run.ended)}</p>" if run.ended else ""
     sections = [
-        _section("Error", _error_plot(records)),
-        _section("Weights", _weight_plots(run, records), WEIGHTS_NOTE),
-        *_counter_sections(run, records),
-        _section("Epochs", _speed_plot(records) + _epoch_table(records)),
+        *(_epoch_sections(run, records) if records else []),
         _section("Run", _facts(run)),
         _section("Configuration", _configuration(config)),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(config.name)}: {_percent(records[-1].test_error)} test error</title>\n"
+        f"<title>{escape(config.name)}: {title}</title>\n"
         f"<style>{_style()}</style>\n</head>\n<body>\n<main>\n"
         f"<header><p class='over'>Crosspoint training run</p><h1>{escape(config.name)}</h1>"
-        f"<p class='lead'>{escape(config.description)}</p></header>\n"
-        f"{_tiles(run, records)}\n" + "\n".join(sections) + "\n</main>\n</body>\n</html>\n"
+        f"<p class='lead'>{escape(config.description)}</p>{ended}</header>\n"
+        f"{_tiles(run, records) if records else ''}\n" + "\n".join(sections) + "\n</main>\n</body>\n</html>\n"
     )
+
+
+def _epoch_sections(run: Run, records: Sequence[EpochRecord]) -> list[str]:
+    """What there is to say of at least one epoch."""
+    return [
+        _section("Error", _error_plot(records)),
+        _section("Weights", _weight_plots(run, records), WEIGHTS_NOTE),
+        *_counter_sections(run, records),
+        _section("Epochs", _speed_plot(records) + _epoch_table(records)),
+    ]
 
 
 def _counter_sections(run: Run, records: Sequence[EpochRecord]) -> list[str]:
@@ -116,8 +127,8 @@ def _percent(fraction: float) -> str:
 
 
 def _tiles(run: Run, records: Sequence[EpochRecord]) -> str:
-    best = min(records, key=lambda record: record.test_error)
-    seconds = sum(record.seconds for record in records)
+    best = min(records, key=lambda record: record.test_error if math.isfinite(record.test_error) else math.inf)
+    seconds = sum(record.seconds for record in records if math.isfinite(record.seconds))
     images = sum(record.images for record in records)
     stages = run.config.stages
     weights = sum(stage.rows * stage.columns for stage in stages)
@@ -229,7 +240,7 @@ def _error_plot(records: Sequence[EpochRecord]) -> str:
             ("test", [100 * record.test_error for record in records], 0, 2.2),
             ("train", [100 * record.train_error for record in records], 1, 1.4),
         )
-        values = [value for _, curve, _, _ in curves for value in curve]
+        values = [value for _, curve, _, _ in curves for value in curve if math.isfinite(value)] or [0.0]
         if min(values) > 0 and max(values) > 8 * min(values):
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -240,6 +251,9 @@ def _error_plot(records: Sequence[EpochRecord]) -> str:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
         for _, curve, series, width in curves:
             _line(axes, epochs, curve, series, width)
+        axes.set_xlabel("epoch")
+        if not all(math.isfinite(curve[-1]) for _, curve, _, _ in curves):
+            return  # nowhere to put a label
         # The larger of the two last values is labelled above, so that close curves keep readable labels.
         upper = max(curves, key=lambda item: item[1][-1])
         for curve_name, curve, series, _ in curves:
@@ -251,7 +265,6 @@ def _error_plot(records: Sequence[EpochRecord]) -> str:
                 va="center",
                 color=_SERIES_STAND_INS[series],
             )
-        axes.set_xlabel("epoch")
 
     return _svg(draw, "error", "Test and train error per epoch", 9.0, 3.6)
 
@@ -273,6 +286,8 @@ def _weight_plots(run: Run, records: Sequence[EpochRecord]) -> str:
             axes.stairs(last.counts, edges, fill=True, color=_SERIES_STAND_INS[series], alpha=0.55)
             axes.stairs(first.counts, edges, color=_INK, linewidth=0.9)
             filled = np.flatnonzero(np.array(first.counts) + np.array(last.counts))
+            if len(filled) == 0:  # weights that are no numbers are in no bin
+                filled = np.arange(len(last.counts))
             reach = max(abs(edges[filled[0]]), abs(edges[filled[-1] + 1]), (bound or 0) * 1.1)
             axes.set_xlim(-reach, reach)
             if bound is not None:
@@ -406,6 +421,7 @@ h1{font-size:34px;line-height:1.15;margin:2px 0 6px;letter-spacing:-.02em}
 h2{font-size:17px;margin:0 0 10px;letter-spacing:-.01em}
 .over{margin:0;color:var(--soft);font-size:13px}
 .lead{margin:0;color:var(--soft);font-size:17px}
+.ended{margin:10px 0 0;font-weight:600}
 .note{margin:-8px 0 10px;color:var(--soft);font-size:13px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(170px,1fr));gap:14px;margin:26px 0 14px}
 .tile,section{background:var(--card);border:1px solid var(--faint);border-radius:12px}

@@ -221,12 +221,13 @@ def test_simulate_serves_a_device_until_it_is_interrupted(tmp_path: Path, ending
 
 
 def test_a_link_that_cannot_be_made(tmp_path: Path) -> None:
-    from board.simulator import PseudoPort, PseudoPortError
+    from board.device_link import DeviceLinkError
+    from board.simulator import PseudoPort
 
     board, _ = golden_board(load("tiny"))
     (tmp_path / "file").write_text("mine")
     for name in ("file", "no/folder"):
-        with pytest.raises(PseudoPortError, match=r"--link '.*': .*; accepted: a name in a writable folder") as caught:
+        with pytest.raises(DeviceLinkError, match=r"--link '.*': .*; accepted: a name in a writable folder") as caught:
             PseudoPort(board, baud=9600, link=tmp_path / name)
         assert "\n" not in str(caught.value)
     assert (tmp_path / "file").read_text() == "mine"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from emulator.config import Config, load
-from emulator.errors import MachineError
+from emulator.errors import MachineError, StateError
 from emulator.machine import COUNTERS, State
 from emulator.network.network import GoldenMachine, pixels_to_activations
 
@@ -228,6 +229,34 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
     ):
         with pytest.raises(MachineError, match=message):
             machine.load(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("K1.weights", 1 << 17, "'K1.weights'[0, 0] = 131072: accepted: -"),
+        ("W2.weights", -(1 << 31), "'W2.weights'[0, 0] = -2147483648: accepted: -"),
+        ("K1.row_pulse", 0, "'K1.row_pulse'[0] = 0: accepted: 1 to 18446744073709551615"),
+        ("W3.column_noise", 0, "'W3.column_noise'[0] = 0: accepted: 1 to"),
+        ("W3.counters", -1, "'W3.counters'[0] = -1: accepted: 0 to 9223372036854775807"),
+    ],
+)
+def test_a_state_that_no_training_leads_to_is_refused(name: str, value: int, said: str) -> None:
+    machine = GoldenMachine(load("tiny"))
+    before = machine.state()
+    state = {**before, name: before[name].copy()}
+    state[name].flat[0] = value
+    with pytest.raises(StateError, match=f"state {re.escape(said)}"):
+        machine.load(state)
+    assert_same(before, machine.state())
+
+
+def test_a_generator_is_no_wider_than_its_register() -> None:
+    machine = GoldenMachine(load("tiny", ["generator.width=32"]))
+    state = machine.state()
+    state["K1.row_pulse"][0] = 1 << 32
+    with pytest.raises(StateError, match=r"= 4294967296: accepted: 1 to 4294967295"):
+        machine.load(state)
 
 
 def test_images_and_labels_that_do_not_fit_are_refused() -> None:

@@ -1,21 +1,26 @@
 import errno
 import hashlib
 import io
+import json
+import math
 import os
 import random
 import resource
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from emulator.config import Config
 from emulator.errors import CheckpointError
-from emulator.training.checkpoint import Checkpoint, Header, fingerprint, load_checkpoint, save_checkpoint
-from emulator.training.log import EpochRecord, Histogram, layer_counters
+from emulator.training.checkpoint import MAXIMUM_BYTES, Checkpoint, fingerprint, load_checkpoint, save_checkpoint
+from emulator.training.header import Header
+from emulator.training.log import HISTOGRAM_BINS, EpochRecord, Histogram, layer_counters
 from tests.training.toy import ToyMachine, same_states, toy_config, toy_dataset
 
 DIGEST_LENGTH = 64
@@ -32,10 +37,10 @@ def make_checkpoint(config: Config | None = None, machine: str = "golden", image
     toy = ToyMachine(config)
     toy.train(dataset.train_images[:image], dataset.train_labels[:image])
     counters = layer_counters(config, toy.state())
-    histogram = Histogram(low=-1.0, high=1.0, counts=[1, 2])
+    histogram = Histogram(low=-1.0, high=1.0, counts=[1] * HISTOGRAM_BINS)
     record = EpochRecord(
         epoch=1, images=60, train_error=0.5, test_error=1 / 3, seconds=0.1, images_per_second=600.0, counters=counters,
-        weights={"K1": histogram},
+        weights={stage.name: histogram for stage in config.stages},
     )  # fmt: skip
     header = Header(
         version=1, machine=machine, config_digest=config.digest, config=config.model_dump(mode="json"),
@@ -178,12 +183,12 @@ def test_damage_under_a_fitting_digest_never_escapes_as_another_error(path: Path
     assert 100 < refused < 200
 
 
-def rewrite(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
+def rewrite(path: Path, change: Callable[[dict[str, bytes]], None], compression: int = zipfile.ZIP_STORED) -> None:
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     change(members)
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, member in members.items():
             archive.writestr(name, member)
         archive.comment = b"0" * DIGEST_LENGTH
@@ -223,6 +228,105 @@ def test_the_rewriting_of_these_tests_is_itself_accepted(path: Path) -> None:
     save_checkpoint(path, make_checkpoint())
     rewrite(path, lambda members: None)
     assert load(path).header == make_checkpoint().header
+
+
+def set_in_header(path: str, value: Any) -> Callable[[dict[str, bytes]], None]:
+    """Another value at a path such as ``records.0.epoch``."""
+
+    def change(members: dict[str, bytes]) -> None:
+        tree = json.loads(np.load(io.BytesIO(members["header.npy"])).tobytes())
+        *parts, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+        place = tree
+        for part in parts:
+            place = place[part]
+        place[last] = value
+        buffer = io.BytesIO()
+        np.save(buffer, np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8))
+        members["header.npy"] = buffer.getvalue()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("epochs_done", -1, "epochs_done = -1; accepted: 0 to"),
+        ("epochs_done", 2, "epochs_done = 2; accepted: 1, the number of its records"),
+        ("epochs_done", 10**30, "epochs_done = 1"),
+        ("image", -1, "image = -1; accepted: 0 to 60"),
+        ("image", 61, "image = 61; accepted: 0 to 60"),
+        ("epoch_errors", 18, "epoch_errors = 18; accepted: 0 to 17"),
+        ("epoch_seconds", -0.5, "epoch_seconds = -0.5; accepted: 0 to"),
+        ("train_images", 0, "train_images = 0; accepted: 1 to"),
+        ("train_images", 61, "train_images = 61, test_images = 20; accepted: 60 and 20"),
+        ("epoch_start_counters.K1.row_pulses", -1, "epoch_start_counters.K1.row_pulses = -1; accepted: 0 to"),
+        ("epoch_start_counters.K1.row_pulses", 10**6, "row_pulses = 1000000; accepted: at most 136, the state's"),
+        ("epoch_start_counters.K1", {}, "epoch_start_counters of layers ['K1', 'W2', 'W3']; accepted: forward_reads"),
+        ("epoch_start_counters", {}, "epoch_start_counters of layers []"),
+        ("records", [], "epochs_done = 1; accepted: 0, the number of its records"),
+        ("records.0.epoch", 2, "records[0].epoch = 2; accepted: 1"),
+        ("records.0.images", 0, "records[0].images = 0"),
+        ("records.0.test_error", 1.5, "records[0].test_error = 1.5; accepted: 0 to 1"),
+        ("records.0.counters.W3.coincidences", -5, "records[0].counters.W3.coincidences = -5"),
+        ("records.0.counters", {}, "records[0].counters of layers []"),
+        ("records.0.weights", {}, "records[0].weights of layers []; accepted: ['K1', 'W2', 'W3']"),
+        ("records.0.weights.K1.counts", [1], "records[0].weights.K1: no histogram"),
+        ("records.0.weights.K1.low", 2.0, "records[0].weights.K1: no histogram"),
+        ("epoch_seconds", math.nan, "epoch_seconds"),
+        ("records.0.train_error", math.nan, "train_error"),
+    ],
+)
+def test_a_header_that_cannot_be_is_refused_by_its_first_field(path: Path, place: str, value: Any, said: str) -> None:
+    save_checkpoint(path, make_checkpoint())
+    rewrite(path, set_in_header(place, value))
+    assert said in refusal(path)
+
+
+def test_counters_of_another_shape_are_refused(path: Path) -> None:
+    saved = make_checkpoint()
+    save_checkpoint(path, replace(saved, state=saved.state | {"K1.counters": np.zeros(3, dtype=np.int64)}))
+    assert "state 'K1.counters' has shape [3]; accepted: [10]" in refusal(path)
+
+
+def member(shape: str, contents: bytes = b"") -> bytes:
+    """An array as NumPy stores it, which claims any shape."""
+    text = f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}"
+    header = text.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + contents
+
+
+@pytest.mark.parametrize(
+    "shape", ["(1000000000,)", "(100000, 100000, 100000)", "(-1,)", "(2, -4)", "(3,)", "(1,)", "()"]
+)
+def test_an_array_that_is_not_as_large_as_it_says_takes_no_memory(path: Path, shape: str) -> None:
+    save_checkpoint(path, make_checkpoint())
+    rewrite(path, lambda members: members.update({"state/K1.weights.npy": member(shape, bytes(16))}))
+    assert "not in the format" in peak_of(lambda: refusal(path))
+
+
+def test_an_array_that_is_compressed_takes_no_memory(path: Path) -> None:
+    save_checkpoint(path, make_checkpoint())
+    bomb = {"state/K1.weights.npy": member("(12500000,)", bytes(100_000_000))}
+    rewrite(path, lambda members: members.update(bomb), zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 200_000
+    assert "not in the format" in peak_of(lambda: refusal(path))
+
+
+def peak_of(call: Callable[[], str]) -> str:
+    """What the call returns; it must not take more than a few megabytes meanwhile."""
+    tracemalloc.start()
+    try:
+        answer = call()
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()
+    return answer
+
+
+def test_a_file_that_is_too_large_is_not_read(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(MAXIMUM_BYTES + 1)
+    assert f"{MAXIMUM_BYTES + 1} bytes; accepted: at most {MAXIMUM_BYTES}" in refusal(path)
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])

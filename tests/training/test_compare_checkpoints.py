@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from emulator.errors import CheckpointError
@@ -67,10 +68,24 @@ def test_a_difference_is_named(change: Callable[[Checkpoint], Checkpoint], place
     assert not equal and text.startswith(f"first difference: {place}")
 
 
+def test_what_is_not_a_number_in_both_is_equal(tmp_path: Path) -> None:
+    """Of runs whose weights were no longer finite."""
+    saved = make_checkpoint(machine="reference")
+    weights = saved.state["K1.weights"].astype(np.float64)
+    weights[1, 2:4] = np.nan
+    for name, value in (("one", np.nan), ("same", np.nan), ("other", 0.5)):
+        weights[1, 3] = value
+        save_checkpoint(tmp_path / name, replace(saved, state=saved.state | {"K1.weights": weights.copy()}))
+    assert compare_checkpoints(tmp_path / "one", tmp_path / "same").equal
+    verdict = compare_checkpoints(tmp_path / "one", tmp_path / "other")
+    assert "layer K1, weights, row 1, column 3: " in verdict.text and "nan" in verdict.text
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda run: with_header(run, image=IMAGE + 1), "training images 77 and 78; accepted: the same"),
+        (lambda run: with_header(run, train_images=77, epochs_done=0, image=77, records=[]), "tested epochs 1 and 0"),
         (lambda run: with_header(run, data_fingerprint="0"), "data "),
         (lambda run: with_header(run, config_digest=toy_config("seed=9").digest), "config "),
     ],

@@ -1,3 +1,4 @@
+import errno
 import json
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 from emulator.atomic import write_atomically
 from emulator.config import Config
-from emulator.errors import CheckpointError, DataError, MachineError
+from emulator.errors import CheckpointError, DataError, DivergenceError, MachineError, RunFolderError, StateError
 from emulator.machine import COUNTERS
 from emulator.training import loop
 from emulator.training.checkpoint import load_checkpoint, save_checkpoint
@@ -278,6 +279,107 @@ def test_every_bad_checkpoint_stops_before_anything_is_touched(tmp_path: Path) -
     assert path.read_bytes() == damaged and (tmp_path / "log.jsonl").read_text() == log
 
 
+# --- other runs, other ends ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_second_run_is_refused_and_the_first_goes_on(tmp_path: Path, resume: bool) -> None:
+    tried = []
+
+    def hook(trained: int) -> None:
+        if trained in (8, 130):
+            before = {path.name: path.read_bytes() for path in (tmp_path / "cut").iterdir()}
+            with pytest.raises(RunFolderError, match=rf"in use by another run \(process {os.getpid()} on"):
+                run(tmp_path / "cut", resume=resume)
+            assert {path.name: path.read_bytes() for path in (tmp_path / "cut").iterdir()} == before
+            tried.append(trained)
+
+    run(tmp_path / "cut", hook=hook)
+    assert tried == [8, 130]
+    run(tmp_path / "whole")
+    assert same_states(final_state(tmp_path / "cut"), final_state(tmp_path / "whole"))
+    assert {path.name for path in (tmp_path / "cut").iterdir()} == {"checkpoint.npz", "log.jsonl", "report.html"}
+
+
+@pytest.mark.parametrize(("last", "epoch", "image"), [(16, 1, 17), (100, 2, 41)])
+def test_weights_that_are_no_longer_finite_end_the_run_with_a_report(
+    tmp_path: Path, last: int, epoch: int, image: int
+) -> None:
+    """Of the first epoch too, and whenever it is resumed."""
+
+    class Diverging(ToyMachine):
+        def train(self, images: Any, labels: Any) -> Any:
+            for index in range(len(images)):
+                if self.counters["K1"][0] == last:
+                    raise DivergenceError("K1", index, 1.0)
+                super().train(images[index : index + 1], labels[index : index + 1])
+            return np.zeros((len(images), 10))
+
+    said = (
+        f"layer K1: weights are no longer finite after image {image} of epoch {epoch}: "
+        "learning_rate = 1; accepted: a smaller one"
+    )
+    for resume in (False, True):
+        with pytest.raises(MachineError, match=re.escape(said)):
+            run(tmp_path, build=lambda name, config: Diverging(config), resume=resume)
+        assert (tmp_path / "report.html").read_text() == str(epoch - 1)
+        assert len(records(tmp_path)) == epoch - 1
+
+
+def test_a_state_that_the_machine_refuses_is_told_with_its_file(tmp_path: Path) -> None:
+    run(tmp_path, epochs=1)
+
+    class Refusing(ToyMachine):
+        def load(self, state: Any) -> None:
+            raise StateError("state 'K1.weights'[0, 0] = 9: accepted: 0 to 8")
+
+    said = f"checkpoint '{tmp_path / 'checkpoint.npz'}': state 'K1.weights'[0, 0] = 9: accepted: 0 to 8"
+    with pytest.raises(StateError, match=re.escape(said)):
+        run(tmp_path, resume=True, build=lambda name, config: Refusing(config))
+
+
+@pytest.mark.parametrize("name", ["checkpoint.npz", "log.jsonl"])
+def test_a_disk_that_fills_leaves_whole_files_and_the_run_goes_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    rename = os.replace
+
+    def until_full(source: Path, target: Path) -> None:
+        if target.name == name and full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rename(source, target)
+
+    full: list[int] = []
+    monkeypatch.setattr(os, "replace", until_full)
+    run(tmp_path / "cut", epochs=1)
+    before = (tmp_path / "cut" / name).read_bytes()
+    with pytest.raises((OSError, CheckpointError), match=rf"(?s)No space.*{name}|{name}.*No space"):
+        run(tmp_path / "cut", epochs=3, resume=True, hook=full.append)
+    assert (tmp_path / "cut" / name).read_bytes() == before
+    full.clear()
+    run(tmp_path / "cut", resume=True)
+    run(tmp_path / "whole")
+    assert same_states(final_state(tmp_path / "cut"), final_state(tmp_path / "whole"))
+    assert records(tmp_path / "cut") == records(tmp_path / "whole")
+
+
+def test_a_signal_while_the_report_is_written_is_obeyed_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, run: Any, records: Any) -> None:
+        if not written:
+            signal.raise_signal(signal.SIGTERM)
+        written.append(len(records))
+        write_atomically(path, str(len(records)).encode())
+
+    written: list[int] = []
+    monkeypatch.setattr(loop, "write_report", write)
+    assert run(tmp_path).exit_code == 143
+    assert (tmp_path / "report.html").read_text() == "1" and len(records(tmp_path)) == 1
+    run(tmp_path, resume=True)
+    assert same_states(final_state(tmp_path), straight(toy_config(), toy_dataset(), 3))
+
+
 # --- signals --------------------------------------------------------------------------------------------------------
 
 
@@ -399,7 +501,7 @@ def run_and_die_in(function: str, count: int, out: Path) -> None:
     run_until_killed(out, False, 2, None)
 
 
-@pytest.mark.parametrize(("function", "last"), [("fsync", 46), ("replace", 22)])
+@pytest.mark.parametrize(("function", "last"), [("fsync", 48), ("replace", 24)])
 def test_a_kill_at_any_step_of_writing_does_not_change_the_run(tmp_path: Path, function: str, last: int) -> None:
     run(tmp_path / "whole", epochs=2)
     for count in [1, *range(2, last, 5), last]:

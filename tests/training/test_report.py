@@ -1,5 +1,8 @@
+import math
 import re
 import subprocess
+import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -156,6 +159,34 @@ def test_any_course_of_the_error_can_be_drawn(errors: list[float]) -> None:
     records = [make_record(config, epoch, error) for epoch, error in enumerate(errors, start=1)]
     _, page = page_of(config, records)
     assert f"{100 * errors[-1]:.2f} %" in page.texts
+
+
+@pytest.mark.parametrize("records", [0, 1, 3])
+def test_a_run_that_has_ended_early_says_why(records: int) -> None:
+    """Even before the end of its first epoch."""
+    config = toy_config()
+    run = replace(make_run(config), ended="weights are <no longer> finite")
+    page = Page(render_report(run, [make_record(config, epoch) for epoch in range(1, records + 1)]))
+    assert "weights are <no longer> finite" in page.texts and config.digest in page.texts
+    assert ("Error" in page.texts) == (records > 0)
+
+
+def test_numbers_that_are_none_can_be_shown() -> None:
+    """Of runs whose weights were no longer finite: such weights are in no bin."""
+    config = toy_config()
+    nothing = {stage.name: Histogram(low=-1.0, high=1.0, counts=[0] * 128) for stage in config.stages}
+    for broken in (
+        {"weights": nothing},
+        {"weights": nothing, "test_error": math.nan, "train_error": math.nan},
+        {"seconds": math.nan, "images_per_second": math.nan},
+        {"test_error": math.inf},
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for number in (1, 2):
+                records = [make_record(config, epoch) for epoch in (1, 2)]
+                records[-number:] = [record.model_copy(update=broken) for record in records[-number:]]
+                page_of(config, records)
 
 
 def test_the_file_is_replaced(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class ToyMachine:
         return state
 
     def load(self, state: State) -> None:
-        check_state(state, self.state())
+        check_state(state, self.state(), {})
         self.words = state["words"].copy()
         for name in self.weights:
             self.weights[name] = state[f"{name}.weights"].copy()
