@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
+#: Of docs/arithmetic.md. A run whose bits another version would change carries its number: digest, checkpoint, board.
+ARITHMETIC_VERSION = 2
 #: Bits drawn from a generator per word, for pulses and for noise.
 WORD_BITS = 24
 #: Taps of the generators' recurrences, by the width of the state (emulator/periphery/lfsr.py says why these).

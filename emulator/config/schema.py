@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from emulator.array.devices import DEVICE_MODELS, Device
 from emulator.array.devices.constant_step import ConstantStep
 from emulator.config.stages import Stage, build_stages
+from emulator.fixed import ARITHMETIC_VERSION
 
 Off = Literal["off"]
 Management = Literal["none", "exact", "power_of_two"]
@@ -225,6 +226,6 @@ class Config(Frozen):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all that decides bits: every field but those of BITLESS."""
-        text = self.model_dump_json(exclude=set(BITLESS))
+        """SHA-256 of all that decides bits: the version of the arithmetic, and every field but those of BITLESS."""
+        text = f"arithmetic {ARITHMETIC_VERSION} {self.model_dump_json(exclude=set(BITLESS))}"
         return hashlib.sha256(text.encode()).hexdigest()

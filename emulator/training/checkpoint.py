@@ -21,6 +21,7 @@ import numpy as np
 from emulator.atomic import write_atomically
 from emulator.config import BITLESS, Config
 from emulator.errors import CheckpointError
+from emulator.fixed import ARITHMETIC_VERSION
 from emulator.machine import State
 from emulator.training.datasets import Dataset
 from emulator.training.header import Header, header_fault, run_fault
@@ -142,9 +143,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 member.filename.removesuffix(".npy"): _read_array(archive, member) for member in archive.infolist()
             }
         text = arrays.pop("header").tobytes()
-        version = json.loads(text)["version"]
-        if version != FORMAT_VERSION:
-            raise CheckpointError(f"checkpoint {str(path)!r}: format version {version!r}; accepted: {FORMAT_VERSION}")
+        tree = json.loads(text)
+        # The first edition, whose arithmetic is version 1, wrote no number.
+        for what, number, ours in (
+            ("format", tree["version"], FORMAT_VERSION),
+            ("arithmetic", tree.get("arithmetic", 1), ARITHMETIC_VERSION),
+        ):
+            if number != ours:
+                raise _refused(path, f"{what} version {number!r}; accepted: {ours}, or the edition that wrote it")
         header = Header.model_validate_json(text)
     except CheckpointError:
         raise

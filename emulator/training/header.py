@@ -21,6 +21,7 @@ class Header(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     version: int
+    arithmetic: int
     machine: str
     config_digest: str
     config: dict[str, Any]

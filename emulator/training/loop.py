@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from emulator.config import Config
 from emulator.errors import CheckpointError, DataError, DivergenceError, MachineError, StateError
+from emulator.fixed import ARITHMETIC_VERSION
 from emulator.machine import Machine, build_machine
 from emulator.training.checkpoint import (
     FORMAT_VERSION,
@@ -114,6 +115,7 @@ def run_training(
 def _initial_header(config: Config, machine_name: str, dataset: Dataset, machine: Machine) -> Header:
     return Header(
         version=FORMAT_VERSION,
+        arithmetic=ARITHMETIC_VERSION,
         machine=machine_name,
         config_digest=config.digest,
         config=config.model_dump(mode="json"),

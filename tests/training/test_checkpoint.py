@@ -43,7 +43,7 @@ def make_checkpoint(config: Config | None = None, machine: str = "golden", image
         weights={stage.name: histogram for stage in config.stages},
     )  # fmt: skip
     header = Header(
-        version=1, machine=machine, config_digest=config.digest, config=config.model_dump(mode="json"),
+        version=1, arithmetic=2, machine=machine, config_digest=config.digest, config=config.model_dump(mode="json"),
         data_name="toy", train_images=60, test_images=20, data_fingerprint=fingerprint(dataset), epochs_done=1,
         image=image, epoch_errors=3, epoch_seconds=0.1, epoch_start_counters=counters, records=[record],
     )  # fmt: skip
@@ -210,6 +210,8 @@ def replace_in_header(old: bytes, new: bytes) -> Callable[[dict[str, bytes]], No
     ("change", "said"),
     [
         (replace_in_header(b'"version":1', b'"version":2'), "format version 2; accepted: 1"),
+        (replace_in_header(b'"arithmetic":2', b'"arithmetic":3'), "arithmetic version 3; accepted: 2"),
+        (replace_in_header(b'"arithmetic":2,', b""), "arithmetic version 1; accepted: 2"),
         (replace_in_header(b'"image":17', b'"image":"17"'), "not in the format"),
         (replace_in_header(b'"image":17,', b""), "not in the format"),
         (replace_in_header(b'"machine":', b'"surprise":1,"machine":'), "not in the format"),
