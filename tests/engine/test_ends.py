@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from emulator.array.crossbar import Crossbar
-from emulator.config import Config
-from emulator.fixed import LARGEST_EXPONENT
+from emulator.fixed import LARGEST_EXPONENT, WORD_BITS
 from emulator.machine import COUNTERS
 from emulator.network.network import GoldenMachine
+from emulator.periphery.lfsr import Lfsr
 from emulator.trace import Trace
 from tests.engine.directed import (
     BLACK,
@@ -169,6 +169,7 @@ def test_ends_of_the_shared_exponent(error_bits: int) -> None:
 
 # --- updates ----------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("management", ("none", "power_of_two", "exact"))
 @pytest.mark.parametrize("probability_bits", (2, 24))
 @pytest.mark.parametrize("sharing", (1, 5))
@@ -203,6 +204,45 @@ def test_probabilities_that_vanish(management: str, rate: float) -> None:
     assert widest > 63 or rate > 1e-60
     if rate < 1e-12:
         assert not vectors(traces, "L0", "update", "row_pulses").any()
+
+
+def state_drawing(word: int, width: int) -> int:
+    """A state of a generator whose next word is this one. The oldest bits of the state reach the word one by one."""
+    generator, state = Lfsr(width), 0
+    for bit in range(WORD_BITS):
+        drawn = int(generator.advance(np.array([state], dtype=np.uint64))[0])
+        state |= ((drawn ^ word) >> bit & 1) << (width - WORD_BITS + bit)
+    return state
+
+
+@pytest.mark.parametrize("width", (32, 48, 64))
+@pytest.mark.parametrize("probability_bits", (2, 24))
+def test_words_at_the_threshold(width: int, probability_bits: int) -> None:
+    """Words around a probability of 1/2: a line fires below it, and not at it."""
+    half = 1 << (WORD_BITS - 1)
+    words = (half - 1, half, half + 1)
+    arrays = array(update={"probability_bits": probability_bits}, device={"dw_min": 2.0**-8})
+    config = network([3, 2], arrays, learning_rate=2.0**-8, generator={"width": width})
+    weights = {"L0": column(ONE // 2, ONE // 2, ONE // 2), "L1": np.zeros((2, 3))}
+    states = np.array([state_drawing(word, width) for word in words], dtype=np.uint64)
+    traces = run(config, weights, further={"L1.column_pulse": states})
+    assert vectors(traces, "L1", "update", "column_probability").tolist() == [1 << (probability_bits - 1)] * 3
+    assert vectors(traces, "L1", "update", "column_pulses").tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize("sharing", (1, 2))
+def test_words_of_zero(sharing: int) -> None:
+    """A generator at 0 draws 0 for ever: a line of probability 0 does not fire, and any other does, however it rotates
+    the word."""
+    arrays = array(update={"generator_sharing": sharing, "desired_bl": 3}, device={"dw_min": 2.0**-8})
+    pixels = [BLACK, WHITE, BLACK, 1, 1, BLACK]
+    config = network([2], arrays, len(pixels), learning_rate=2.0**-8)
+    states = {
+        f"L0.{side}_pulse": np.zeros(count // sharing, dtype=np.uint64) for side, count in (("row", 2), ("column", 6))
+    }
+    traces = run(config, {"L0": np.zeros((2, len(pixels)))}, [pixels], further=states)
+    assert vectors(traces, "L0", "update", "column_pulses").tolist() == [7 if pixel else 0 for pixel in pixels]
+    assert vectors(traces, "L0", "update", "row_pulses").tolist() == [7, 7]
 
 
 def test_one_side_silent() -> None:

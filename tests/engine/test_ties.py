@@ -6,6 +6,7 @@ Each test first makes sure that the golden model did round ties there.
 from __future__ import annotations
 
 import math
+
 import numpy as np
 import pytest
 
