@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from emulator.array.crossbar import Crossbar
+from emulator.config import Config
 from emulator.fixed import LARGEST_EXPONENT, WORD_BITS
 from emulator.machine import COUNTERS
 from emulator.network.network import GoldenMachine
@@ -330,3 +331,31 @@ def test_every_size_of_array(width: int, replication: int, sharing: int, first: 
     traces = run(config, {}, [[WHITE]] * 2, [0, 1])
     saturated = np.concatenate([vectors(traces, stage.name, "forward", "saturated") for stage in stages])
     assert 0 < saturated.mean() < 0.5
+
+
+@pytest.mark.parametrize("mode", ("pulsed", "exact"))
+def test_convolutions_of_odd_sizes(mode: str) -> None:
+    """Two convolutions with pooling, of which an odd row or column takes no part, over images whose maxima lie elsewhere
+    each time: patches of the second overlap, so that errors of its input add up."""
+    arrays = array(update={"mode": mode}, device={"dw_min": 0.02}, weight={"initial_range": 4.0})
+    layers = {
+        "L0": {"type": "convolution", "kernel": 2, "outputs": 3, "activation": "tanh", "array": arrays},
+        "P0": {"type": "max_pooling"},
+        "L1": {"type": "convolution", "kernel": 2, "outputs": 5, "activation": "tanh", "array": arrays},
+        "P1": {"type": "max_pooling"},
+        "L2": {"type": "fully_connected", "outputs": 3, "activation": "softmax", "array": arrays},
+    }
+    tree = {"classes": 3, "input": {"height": 8, "width": 10}, "learning_rate": 0.1, "layers": layers}
+    config = Config.model_validate(tree)
+    assert [(stage.output_height, stage.output_width) for stage in config.stages] == [(7, 9), (2, 3), (1, 1)]
+    images = np.random.default_rng(1).integers(0, 256, (4, 80))
+    traces = run(config, {}, images.tolist(), [0, 1, 2, 0])
+    for layer in ("L0", "L1"):
+        first, second = (vectors([trace], layer, "update", "delta") for trace in traces[:2])
+        assert ((first != 0) & (second == 0)).any()
+    # Inner elements of the second array's input belong to two patches.
+    sums = vectors(traces[:1], "L0", "error", "sums").reshape(3, 4, 3)
+    parts = vectors(traces[:1], "L1", "backward", "z").reshape(2, 3, -1)[:, :, :12].reshape(2, 3, 2, 2, 3)
+    both = (parts[:, :-1, :, 1] != 0) & (parts[:, 1:, :, 0] != 0)
+    assert both.any()
+    np.testing.assert_array_equal(sums[0, 1], parts[0, 0, 0, 1] + parts[0, 1, 0, 0])
