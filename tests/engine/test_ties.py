@@ -14,7 +14,7 @@ from emulator.array import crossbar, noise
 from emulator.array.devices import DEVICE_MODELS
 from emulator.config import Config
 from emulator.config.tables import FINE_FRACTION_BITS, exponential_tables
-from emulator.fixed import CYCLE_FRACTION_BITS, DRAW_FRACTION_BITS, STEP_EXTRA_BITS
+from emulator.fixed import CYCLE_FRACTION_BITS, DRAW_FRACTION_BITS, RECIPROCAL_GUARD_BITS, STEP_EXTRA_BITS
 from emulator.network import layers, tile
 from emulator.network.network import pixels_to_activations
 from emulator.periphery import activation, average, block_exponent, scaler, softmax, update_management
@@ -300,6 +300,31 @@ def test_probabilities(mode: str) -> None:
             traces = run(config, weights)
         assert ties[1] >= 2 and ties[-1] == 0
         assert vectors(traces, *driven).min() < 0 < vectors(traces, *driven).max()
+
+
+def test_quotients_are_cut() -> None:
+    """Reciprocals and multipliers of a hundred maxima, in the finest words: a quotient beyond a half is not rounded up."""
+    converters = {"dac_fraction_bits": 14, "adc_fraction_bits": FRACTION}
+    scaled = array(
+        forward={"noise_management": "exact"}, update={"management": "exact", "desired_bl": 10}, converters=converters
+    )
+    full = {"bias": False, "outputs": 2}
+    convolution = {**full, "type": "convolution", "kernel": 2, "activation": "identity", "array": scaled}
+    last = {**full, "type": "fully_connected", "activation": "softmax", "array": array()}
+    tree = {"classes": 2, "input": {"height": 11, "width": 11}, "layers": {"L0": convolution, "L1": last}}
+    config = Config.model_validate(tree)
+    stage = config.stages[0]
+    pixels = np.random.default_rng(1).integers(0, 120, 121)
+    traces = run(config, {}, [pixels.tolist()])
+    largest = vectors(traces, "L0", "forward", "scale").tolist()
+    assert len(set(largest)) > 30
+    bits = stage.activation_magnitude_bits
+    remainders = [
+        (1 << (bits + stage.dac_fraction + RECIPROCAL_GUARD_BITS)) / (value << (bits - value.bit_length())) % 1
+        for value in largest
+    ]
+    assert sum(remainder > 0.5 for remainder in remainders) > 10
+    assert len(set(vectors(traces, "L0", "update", "column_multiplier").tolist())) > 30
 
 
 @pytest.mark.parametrize("power", (0, 1, 2, 3, 4, 5))
