@@ -88,6 +88,27 @@ def test_weights_depend_on_the_seed() -> None:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
+def test_reads_round_halves_away_from_zero() -> None:
+    """Sums with one bit more than the ADC, of both signs, forward and backward; the last ones round up to the bound."""
+    read = {"noise": 0, "bound": 2.0}
+    converters = {"dac_fraction_bits": 2, "adc_fraction_bits": 4}
+    weight = {"bits": 8, "fraction_bits": 3}
+    rows = 66
+    device = {**UNIFORM, "dw_min": 0.1}
+    stage = array_stage(rows, 1, forward=read, backward=read, converters=converters, weight=weight, device=device)
+    assert stage.adc_shift == 1 and stage.forward.limit == stage.backward.limit == 32
+    crossbar = Crossbar(stage, seed=1)
+    crossbar.weights = np.arange(1 - rows, rows, 2).reshape(rows, 1)
+    expected = [(abs(value) + 1) // 2 * (1 if value > 0 else -1) for value in range(1 - rows, rows, 2)]
+    expected = [min(max(value, -32), 32) for value in expected]
+    forward, flags = crossbar.read_forward(np.array([[1]]))
+    assert forward[0].tolist() == expected
+    assert flags[0].tolist() == [abs(value) == 32 for value in expected]
+    for row, value in enumerate(expected):
+        backward, flags = crossbar.read_backward(np.eye(rows, dtype=np.int64)[row : row + 1])
+        assert backward[0].tolist() == [value] and flags[0].tolist() == [abs(value) == 32]
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.integers(2, 7),

@@ -20,6 +20,7 @@ from emulator.fixed import (
     CYCLE_FRACTION_BITS,
     GAUSSIAN_DEVIATION,
     LARGEST_GAUSSIAN,
+    RATIO_FRACTION_BITS,
     WORD_BITS,
     round_shift,
     round_stochastically,
@@ -169,6 +170,40 @@ def test_draws_equal_the_formula(device: ConstantStep, xi: list[int]) -> None:
         else:
             bound = math.ldexp(device.w_max, FRACTION_BITS) * (1 + device.w_max_dtod * sigma)
             assert abs(sign * found[name] - min(max(bound, 0.0), WEIGHT_LIMIT)) <= 3.2
+
+
+def away_from_zero(numerator: int, denominator: int) -> int:
+    """The quotient rounded to nearest, halves away from zero."""
+    magnitude = math.floor(abs(Fraction(numerator, denominator)) + HALF)
+    return magnitude if numerator >= 0 else -magnitude
+
+
+def test_draws_round_halves_away_from_zero() -> None:
+    """Deviations that are half an LSB for a Gaussian word of 1. Words are odd, so that every spread is a tie, of both
+    signs; and where the half ratio is odd, its product with a mean step of 2**15 is one."""
+    mean = 1 << 15
+    xi = np.arange(-LARGEST_GAUSSIAN, LARGEST_GAUSSIAN + 1, 2)
+    half_ratio = [away_from_zero(value, 2) for value in xi.tolist()]
+    half = 0.5 * GAUSSIAN_DEVIATION
+
+    def drawn(**deviations: float) -> dict[str, list[int]]:
+        device = ConstantStep(
+            model="constant_step",
+            dw_min=math.ldexp(mean, -STEP_FRACTION),
+            w_max=math.ldexp(mean, -FRACTION_BITS),
+            **{"dw_min_dtod": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, **deviations},
+        )
+        parameters = device.draw(lambda _: xi, FRACTION_BITS, WEIGHT_LIMIT)
+        return {name: values.tolist() for name, values in parameters.items()}
+
+    spread = [mean + ratio for ratio in half_ratio]
+    steps = drawn(dw_min_dtod=half / mean)
+    assert steps["step_up"] == steps["step_down"] == spread
+    bounds = drawn(w_max_dtod=half / mean)
+    assert bounds["bound_high"] == [-low for low in bounds["bound_low"]] == spread
+    ratios = drawn(up_down_dtod=2 * half / (1 << RATIO_FRACTION_BITS))
+    assert ratios["step_up"] == [away_from_zero((1 << RATIO_FRACTION_BITS) + ratio, 2) for ratio in half_ratio]
+    assert ratios["step_down"] == [away_from_zero((1 << RATIO_FRACTION_BITS) - ratio, 2) for ratio in half_ratio]
 
 
 @settings(max_examples=300, deadline=None)

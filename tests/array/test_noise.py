@@ -15,6 +15,7 @@ from emulator.array.noise import MIX_ROUNDS, cycle_factor, device_gaussian, gaus
 from emulator.config import load
 from emulator.fixed import (
     CYCLE_FRACTION_BITS,
+    DRAW_FRACTION_BITS,
     GAUSSIAN_DEVIATION,
     LARGEST_GAUSSIAN,
     WORD_BITS,
@@ -190,3 +191,14 @@ def test_cycle_noise_of_c_coincidences_grows_with_their_root(deviation: float) -
         assert abs(factors.mean() - count) <= 4 * expected / math.sqrt(len(draws))
         assert factors.std() == pytest.approx(expected, rel=0.01)
         assert expected > 0 or (factors == count).all()
+
+
+def test_cycle_noise_rounds_halves_away_from_zero() -> None:
+    """Gains of odd multiples of a half: Gaussian words are odd, so that every product is a tie, of both signs."""
+    half = 1 << (DRAW_FRACTION_BITS - 1)
+    gains = np.array([0, half, 3 * half, 7 * half])
+    draws = np.arange(-LARGEST_GAUSSIAN, LARGEST_GAUSSIAN + 1, 2)
+    for count, halves in ((1, 1), (2, 3), (3, 7)):
+        factors = cycle_factor(np.full(len(draws), count), draws, gains)
+        noise = [(abs(draw * halves) + 1) // 2 * (1 if draw > 0 else -1) for draw in draws.tolist()]
+        assert factors.tolist() == [(count << CYCLE_FRACTION_BITS) + value for value in noise]

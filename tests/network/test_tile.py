@@ -283,6 +283,34 @@ def test_the_exact_update_is_the_sum_of_outer_products(rows: int, columns: int, 
     assert (np.abs(change - ideal) <= 2.0**-18 + 2.0**-16 * np.abs(ideal)).all()
 
 
+HALVES = np.arange(-15, 16, 2)
+AWAY_FROM_ZERO = (np.abs(HALVES) + 1) // 2 * np.sign(HALVES)
+
+
+@pytest.mark.parametrize("columns", (1, 20))
+def test_forward_reads_round_halves_away_from_zero(columns: int) -> None:
+    """Two replicas, along columns or rows, whose codes add up to odd numbers: means between two codes."""
+    tile = make_tile(len(HALVES), columns, replication=2, **IDEAL, converters={"adc_fraction_bits": 9})
+    assert tile.stage.replicate_rows == (columns > 1)
+    tile.crossbar.weights[:] = 0
+    code = 1 << 8  # LSBs of the weight in one of the ADC
+    tile.crossbar.weights[: len(HALVES), 0] = HALVES * code
+    x = np.zeros((1, columns), dtype=np.int64)
+    x[0, 0] = 1 << ACTIVATION_FRACTION
+    assert tile.forward(x)[0].tolist() == AWAY_FROM_ZERO.tolist()
+
+
+def test_the_exact_update_rounds_halves_away_from_zero() -> None:
+    """At a rate of 1/2, odd errors of 2**-17 change weights by halves of their LSB."""
+    array = {"update": {"mode": "exact"}, "device": UNIFORM}
+    layer = {"type": "fully_connected", "outputs": 16, "bias": False, "activation": "softmax", "array": array}
+    tree = {"classes": 16, "learning_rate": 0.5, "input": {"height": 1, "width": 1}, "layers": {"W": layer}}
+    tile = Tile(Config.model_validate(tree).stages[0], seed=1)
+    before = tile.crossbar.weights.copy()
+    tile.update(np.array([[1 << ACTIVATION_FRACTION]]), Errors(HALVES[None, :], exponent=17))
+    assert (tile.crossbar.weights - before)[:, 0].tolist() == AWAY_FROM_ZERO.tolist()
+
+
 # --- bookkeeping ----------------------------------------------------------------------------------------------------
 
 

@@ -57,3 +57,14 @@ def test_others_are_within_half_an_lsb_and_the_error_of_the_reciprocal(values: l
 @given(st.lists(totals, min_size=1))
 def test_one_device_passes_through(values: list[int]) -> None:
     assert average(np.array(values), *constants(1)).tolist() == values
+
+
+@pytest.mark.parametrize("replication", (3, 5, 6, 7, 9))
+def test_halves_round_away_from_zero(replication: int) -> None:
+    """Totals, of both signs, whose product with the reciprocal lies between two results."""
+    reciprocal, guard_bits = constants(replication)
+    lsb = 1 << (AVERAGE_BITS - guard_bits)
+    ties = [total for total in range(-4 * lsb, 4 * lsb) if total * reciprocal % lsb == lsb // 2]
+    assert min(ties) < 0 < max(ties)
+    expected = [(abs(total) * reciprocal // lsb + 1) * (1 if total > 0 else -1) for total in ties]
+    assert average(np.array(ties), reciprocal, guard_bits).tolist() == expected

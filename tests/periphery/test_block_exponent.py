@@ -68,3 +68,11 @@ def test_zeros_stay_zeros(fraction: int, bits: int, count: int) -> None:
     mantissas, exponent = block_exponent(np.zeros(count, dtype=np.int64), fraction, bits)
     assert mantissas.tolist() == [0] * count
     assert exponent == min(fraction + bits if fraction + bits > 0 else 0, LARGEST_EXPONENT)
+
+
+def test_halves_round_away_from_zero() -> None:
+    """Values of both signs with one bit more than the mantissa; the largest rounds past it and saturates."""
+    values = list(range(-15, 16))
+    mantissas, exponent = block_exponent(np.array(values), 20, 3)
+    assert exponent == 19
+    assert mantissas.tolist() == [min((abs(value) + 1) // 2, 7) * (1 if value > 0 else -1) for value in values]

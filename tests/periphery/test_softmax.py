@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.config.tables import EXPONENTIAL_RANGE
+from emulator.config.tables import EXPONENTIAL_RANGE, FINE_FRACTION_BITS, exponential_tables
 from emulator.fixed import SOFTMAX_FRACTION_BITS
 from emulator.periphery.softmax import exponential, softmax_error
 
@@ -105,3 +105,14 @@ def test_a_far_winner_takes_all(fraction: int) -> None:
 
 def test_equal_logits_share_alike() -> None:
     assert softmax_error(np.zeros(4, dtype=np.int64), 2, 7).tolist() == [-ONE // 4, -ONE // 4, 3 * ONE // 4, -ONE // 4]
+
+
+@pytest.mark.parametrize("fraction", (13, 14))
+def test_halves_of_the_exponential_round_up(fraction: int) -> None:
+    """Distances at which the product of both tables lies between two results; coarser logits have none."""
+    coarse, fine = exponential_tables(fraction)
+    products = (coarse[:, None] * fine[None, :]).ravel()
+    one = 1 << FINE_FRACTION_BITS
+    distances = np.flatnonzero(products % one == one // 2)
+    assert len(distances) >= 6
+    assert exponential(distances, fraction).tolist() == (products[distances] // one + 1).tolist()

@@ -236,3 +236,11 @@ def test_management_equalises_what_none_leaves_apart() -> None:
     for mode, factor in (("exact", 1.001), ("power_of_two", 4)):
         x_words, delta_words = case.words(mode)
         assert max(x_words) < factor * max(delta_words) and max(delta_words) < factor * max(x_words)
+
+
+def test_halves_of_probabilities_round_up() -> None:
+    """Magnitudes of both signs whose product with the gain lies between two words."""
+    values = [*range(-15, 16, 2)]
+    gain = PulseGain(np.array([3]), np.array([1]))
+    words = probability_words(np.array([values]), gain, probability_bits=24)
+    assert words[0].tolist() == [(3 * abs(value) + 1) // 2 for value in values]
