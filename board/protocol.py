@@ -165,8 +165,8 @@ class FrameReader:
     def __init__(self) -> None:
         self._begun = bytearray()
         self._too_long = False
-        #: Bytes seen.
-        self.seen = 0
+        #: Bytes seen, and good frames found among them.
+        self.seen = self.found = 0
 
     def feed(self, received: bytes) -> Iterator[bytes]:
         """The contents of the frames that end in these bytes."""
@@ -179,6 +179,7 @@ class FrameReader:
             self._too_long = False
             content = None if dropped or not line else decode_content(line)
             if content is not None:
+                self.found += 1
                 yield content
         self._append(rest)
 

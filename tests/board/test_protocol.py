@@ -37,6 +37,11 @@ def test_known_contents(frame: protocol.Frame, content: str) -> None:
     assert frame.content() == bytes.fromhex(content)
 
 
+def test_other_flags_are_not_repeat() -> None:
+    content = Data(1, 2, 3, False, b"x").content()
+    assert protocol.from_host(content[:7] + b"\xfe" + content[8:]) == Data(1, 2, 3, False, b"x")
+
+
 def test_a_known_line() -> None:
     """CRC-32 of "123456789" is cbf43926 in every catalogue of CRCs."""
     assert protocol.encode_content(b"123456789") == b"\x0e123456789\x26\x39\xf4\xcb\x00"
@@ -73,6 +78,7 @@ def test_frames_are_found_in_any_portions(parts: list[protocol.Frame | bytes], s
         first += size
     assert found == [part.content() for part in parts if not isinstance(part, bytes)]
     assert reader.seen == len(line)
+    assert reader.found == len(found)
 
 
 @pytest.mark.parametrize(
