@@ -102,8 +102,8 @@ class Link:
         self._heard = self._due = self._port.now()
         # Since when the step under way lasts, and how many of its bytes have passed.
         self._step_began, self._step_done = self._heard, 0
-        # Whether a board's frames came since the last answer, of whatever session; and whether this session's ever did.
-        self._talked = self._answered = False
+        # Whether a board's frames came since the last answer, of whatever session; and whether this session has begun.
+        self._talked = self._greeted = False
         self._session = secrets.randbelow(protocol.POSITIONS - 1) + 1
         # Should the first session be the board's own by chance, from a host before, then the second is not.
         self._hello()
@@ -125,6 +125,7 @@ class Link:
                 f"{CAPACITIES[0]} .. {CAPACITIES[-1]}, of the board that this program builds"
             )
         self._limit = self._capacity = answer.capacity
+        self._greeted = True
 
     def write(self, content: bytes) -> None:
         """Give bytes to the host's stream. They are sent while `read` and `flush` wait."""
@@ -184,6 +185,7 @@ class Link:
     def _silence(self, what: str, seconds: float) -> LinkError:
         """No answer to ``what`` came for so long: why, as far as what came instead can tell."""
         port, duration = f"port {self._port.name!r}", f"{round(seconds, 1):g} s"
+        baud = f"{self._port.baud} baud"
         if self._talked:
             return LinkError(
                 f"{port}: the board sends frames, but no answer to this host's {what} for {duration}; accepted: a board that no other "
@@ -194,20 +196,18 @@ class Link:
                 f"{port}: not a board: for {duration} come frames that no board sends, perhaps those of the host sent back; "
                 "accepted: the port of a board"
             )
+        if self._greeted:
+            heard = "only garbage comes" if self._reader.seen else "no answer"
+            return LinkError(
+                f"{port}: {heard} at {baud} for {duration}, after answers before; accepted: a board that stays connected and "
+                "powered, and a new start from the last checkpoint"
+            )
         if self._reader.seen:
             return LinkError(
-                f"{port}: only garbage comes at {self._port.baud} baud for {duration}; accepted: a board at its own speed "
-                "(--baud), and no other program at the end of the line"
+                f"{port}: only garbage comes at {baud}; accepted: a board at its own speed (--baud), and no other program at "
+                "the end of the line"
             )
-        if self._answered:
-            return LinkError(
-                f"{port}: no answer at {self._port.baud} baud for {duration}, after answers before; accepted: a board that "
-                "stays connected and powered, and a new start from the last checkpoint"
-            )
-        return LinkError(
-            f"{port}: no answer at {self._port.baud} baud for {duration}; accepted: a board that is programmed and speaks "
-            "this speed"
-        )
+        return LinkError(f"{port}: no answer at {baud}; accepted: a board that is programmed and speaks this speed")
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -323,12 +323,13 @@ class Link:
                 self._refusals = 0
                 self._heard = self._port.now()
                 self._forget()
-                self._answered = True
                 self._probing = False
                 self._hear_what_was_taken(frame)
                 self._hear_data(frame)
                 self._due = self._heard + self._wait
-            case HelloAnswer() | DataAnswer() | Refused():  # what was on the line, or a board that has other things to say
+            case (
+                HelloAnswer() | DataAnswer() | Refused()
+            ):  # what was on the line, or a board that has other things to say
                 self._talked = True
 
     def _refuse(self, what: str) -> None:

@@ -88,4 +88,6 @@ class BoardMachine(BusMachine):
         content = self.link.read(sum(sizes))
         ends = np.cumsum(sizes).tolist()
         parts = zip(answers, ends, sizes, strict=True)
-        return np.concatenate([protocol.from_bytes(content[end - size : end], width) for (_, width), end, size in parts])
+        return np.concatenate(
+            [protocol.from_bytes(content[end - size : end], width) for (_, width), end, size in parts]
+        )

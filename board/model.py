@@ -127,7 +127,9 @@ class BoardModel:
         room = self.capacity - len(self._ring)
         beyond = ahead(frame.position, self._limit_sent) + len(frame.data)
         if beyond > 0:
-            raise HostFaultError(f"{len(frame.data)} bytes from position {frame.position}: {beyond} beyond the limit that was told")
+            raise HostFaultError(
+                f"{len(frame.data)} bytes from position {frame.position}: {beyond} beyond the limit that was told"
+            )
         if frame.position == self._taken % protocol.POSITIONS and len(frame.data) <= room:
             self._ring += frame.data
             self._taken += len(frame.data)

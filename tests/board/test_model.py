@@ -58,7 +58,14 @@ def test_another_hello_begins_anew(model: BoardModel) -> None:
 
 def test_data_out_of_order_is_dropped_and_answered(model: BoardModel) -> None:
     model.busy = True
-    for position, content, taken in ((1, b"x", 0), (0, b"ab", 2), (0, b"ab", 2), (1, b"x", 2), (3, b"x", 2), (2, b"c", 3)):
+    for position, content, taken in (
+        (1, b"x", 0),
+        (0, b"ab", 2),
+        (0, b"ab", 2),
+        (1, b"x", 2),
+        (3, b"x", 2),
+        (2, b"c", 3),
+    ):
         assert said(model, data(position, content)) == [DataAnswer(SESSION, 0, taken, CAPACITY, b"")]
 
 
@@ -85,7 +92,11 @@ def test_a_quarter_of_the_buffer_is_told_unasked(model: BoardModel, words: int, 
 
 def test_the_interpreter_waits_while_answers_are_kept(model: BoardModel) -> None:
     answers = said(model, data(0, reads(KEPT + 1)))
-    assert [len(answer.data) for answer in answers] == [LARGEST_BOARD_DATA, LARGEST_BOARD_DATA, KEPT - 2 * LARGEST_BOARD_DATA]
+    assert [len(answer.data) for answer in answers] == [
+        LARGEST_BOARD_DATA,
+        LARGEST_BOARD_DATA,
+        KEPT - 2 * LARGEST_BOARD_DATA,
+    ]
     (answer,) = said(model, data(1 + READ, acknowledged=1))
     assert (answer.position, answer.data) == (KEPT, b"\0")
 
