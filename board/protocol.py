@@ -174,10 +174,10 @@ class FrameReader:
         *ends, rest = received.split(END)
         for part in ends:
             self._append(part)
-            line, dropped = bytes(self._begun), self._too_long
+            line = bytes(self._begun)  # nothing of a frame that is too long
             self._begun.clear()
             self._too_long = False
-            content = None if dropped or not line else decode_content(line)
+            content = decode_content(line) if line else None
             if content is not None:
                 self.found += 1
                 yield content

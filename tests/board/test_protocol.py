@@ -81,6 +81,17 @@ def test_frames_are_found_in_any_portions(parts: list[protocol.Frame | bytes], s
     assert reader.found == len(found)
 
 
+def test_the_longest_frame_is_found_and_a_longer_one_is_not() -> None:
+    """Nor what ends it, should it look like a frame; the one behind it is."""
+    for size in (LARGEST_CONTENT - 1, LARGEST_CONTENT):
+        assert list(FrameReader().feed(protocol.encode_content(b"x" * size))) == [b"x" * size]
+    assert list(FrameReader().feed(protocol.encode_content(b"x" * (LARGEST_CONTENT + 1)))) == []
+    reader, frame = FrameReader(), protocol.encode_content(b"frame")
+    assert list(reader.feed(b"x" * (protocol.LONGEST_FRAME + 1))) == []
+    assert list(reader.feed(frame)) == []
+    assert list(reader.feed(frame)) == [b"frame"]
+
+
 @pytest.mark.parametrize(
     "content",
     [
