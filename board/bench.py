@@ -13,6 +13,9 @@ from board.targets import Target
 from emulator.config import Config
 from emulator.machine import Connection
 
+#: Patience, in seconds of the board's own time: ninety times an image of the largest network. A second takes its simulation
+#: many minutes, so that a minute's patience would be endless.
+PATIENCE_SECONDS = 2.0
 HEADER = (
     "| board | config | lanes | clock (MHz) | images | cycles per image, link included | images per second |\n"
     "|---|---|---:|---:|---:|---:|---:|"
@@ -76,7 +79,7 @@ def measure(
 ) -> BoardRate:
     """Train on all images, one behind the other. ``board``: with the target's link. The same cycles every time, since the host
     takes none. Raises MachineError."""
-    connection = Connection("simulated", baud=target.baud)
+    connection = Connection("simulated", baud=target.baud, patience=PATIENCE_SECONDS)
     machine = BoardMachine(config, connection, open_port=lambda name, baud: WaitedPort(board, target))
     before = board.native.cycles
     machine.train(images, labels)

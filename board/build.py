@@ -69,6 +69,8 @@ CELLS = {
     "ICESTORM_RAM": "RAM",
     "ICESTORM_SPRAM": "SPRAM",
 }
+#: Seconds in which a board is programmed: many times what the largest flash needs.
+PROGRAM_SECONDS = 900.0
 MEGA = 1e6
 #: Of frequencies in reports, in Hz.
 ROUNDING = 1e4
@@ -191,7 +193,12 @@ def program(target: Target, bitstream: Path) -> None:
         raise BuildError(f"{LOADER}: not found; accepted: the program on PATH (apt-get install openfpgaloader)")
     if not bitstream.is_file():
         raise BuildError(f"bitstream {str(bitstream)!r}: not found; accepted: a file made by `python -m board build`")
-    finished = subprocess.run([loader, *target.programmer, str(bitstream)], check=False)
+    try:
+        finished = subprocess.run([loader, *target.programmer, str(bitstream)], check=False, timeout=PROGRAM_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise BuildError(
+            f"{LOADER}: not done after {PROGRAM_SECONDS:g} s; accepted: a board {target.name!r} that is connected and answers"
+        ) from None
     if finished.returncode:
         raise BuildError(
             f"{LOADER}: exit code {finished.returncode}; accepted: a board {target.name!r} that is connected"

@@ -153,12 +153,14 @@ class Campaign:
         process.start()
         start = time.monotonic()
         end = start + (HUNG_SECONDS if kill is None else kill)
-        port.serve(lambda: process.is_alive() and time.monotonic() < end)
-        if process.is_alive():
+        try:
+            port.serve(lambda: process.is_alive() and time.monotonic() < end)
+            late = process.is_alive()
+        finally:  # an interrupt, too, leaves no host behind
             process.kill()
             process.join()
+        if late:
             return (KILL, "") if kill is not None else (HUNG, f"after {HUNG_SECONDS:g} s")
-        process.join()
         if error.exists():
             return ERROR, error.read_text()
         if crash.exists() or process.exitcode:

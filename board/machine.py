@@ -25,7 +25,8 @@ from hdl.network.host import SPACE_BIT, Space
 from sim.bus_machine import BusMachine
 from sim.network_memory import Addresses, BusWords, Words
 
-#: Bytes given ahead to the link: enough that the line never waits for the host, few enough to be held.
+#: Bytes given ahead to the link, and of answers to what was given: enough that the line never waits for the host, few enough
+#: to be held.
 AHEAD_BYTES = 1 << 16
 WEIGHT_SPACE = Space.CROSSBAR.value + CrossbarSpace.WEIGHT.value
 BYTE_BITS = 8
@@ -62,14 +63,14 @@ class BoardMachine(BusMachine):
         self.link.close()
 
     def run(self, images: NDArray[np.uint8], labels: NDArray[np.uint8], *, train: bool) -> Integers:
-        """See BusMachine. Images are sent while those before them are at work."""
+        """See BusMachine. Images are sent while those before them are at work; the link's patience is that with one image."""
         size = LOGIT_BYTES * self.config.classes
         answers: list[bytes] = []
         for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
             self.link.write(protocol.image_command(image.tobytes(), label, train=train))
-            while self.link.waiting > AHEAD_BYTES and len(answers) < number:
+            while len(answers) < number and max(self.link.waiting, size * (number - len(answers))) > AHEAD_BYTES:
                 answers.append(self.link.read(size))
-        answers.append(self.link.read(size * (len(images) - len(answers))))
+        answers += [self.link.read(size) for _ in range(len(images) - len(answers))]
         return protocol.logits_of(b"".join(answers), self.config.classes)
 
     def write(self, given: BusWords) -> None:
@@ -83,5 +84,10 @@ class BoardMachine(BusMachine):
         widths = np.where(addresses >> SPACE_BIT == WEIGHT_SPACE, weight_bytes, LARGEST_WIDTH)
         commands, answers = protocol.read_commands(addresses, widths)
         self.link.write(commands)
-        words = [protocol.from_bytes(self.link.read(count * width), width) for count, width in answers]
-        return np.concatenate(words)
+        sizes = [count * width for count, width in answers]
+        content = self.link.read(sum(sizes))
+        ends = np.cumsum(sizes).tolist()
+        parts = zip(answers, ends, sizes, strict=True)
+        return np.concatenate(
+            [protocol.from_bytes(content[end - size : end], width) for (_, width), end, size in parts]
+        )

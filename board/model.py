@@ -3,6 +3,8 @@
 board = BoardModel(GoldenNetwork(config), identity)
 board.feed(bytes from the host)
 to the host: board.take()
+
+It is stricter than a board: what no host may send is a HostFaultError here, where a board drops it, and a host would only be slow.
 """
 
 from __future__ import annotations
@@ -47,8 +49,13 @@ class MalformedCommandError(Exception):
     """A command that the interpreter cannot go on after."""
 
 
+class HostFaultError(Exception):
+    """A good frame of the session that no host may send."""
+
+
 class BoardModel:
-    """The board, from configuration on. ``capacity`` and ``kept``: bytes of its buffers for input and output."""
+    """The board, from configuration on. ``capacity`` and ``kept``: bytes of its buffers for input and output.
+    Raises HostFaultError."""
 
     def __init__(self, network: NetworkLike, identity: int, *, capacity: int = 2048, kept: int = 1024) -> None:
         self.network, self.identity, self.capacity, self.kept = network, identity, capacity, kept
@@ -118,6 +125,11 @@ class BoardModel:
         if frame.repeat:
             self._sent = self._kept_from
         room = self.capacity - len(self._ring)
+        beyond = ahead(frame.position, self._limit_sent) + len(frame.data)
+        if beyond > 0:
+            raise HostFaultError(
+                f"{len(frame.data)} bytes from position {frame.position}: {beyond} beyond the limit that was told"
+            )
         if frame.position == self._taken % protocol.POSITIONS and len(frame.data) <= room:
             self._ring += frame.data
             self._taken += len(frame.data)

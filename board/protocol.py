@@ -165,8 +165,8 @@ class FrameReader:
     def __init__(self) -> None:
         self._begun = bytearray()
         self._too_long = False
-        #: Bytes seen.
-        self.seen = 0
+        #: Bytes seen, and good frames found among them.
+        self.seen = self.found = 0
 
     def feed(self, received: bytes) -> Iterator[bytes]:
         """The contents of the frames that end in these bytes."""
@@ -174,11 +174,12 @@ class FrameReader:
         *ends, rest = received.split(END)
         for part in ends:
             self._append(part)
-            line, dropped = bytes(self._begun), self._too_long
+            line = bytes(self._begun)  # nothing of a frame that is too long
             self._begun.clear()
             self._too_long = False
-            content = None if dropped or not line else decode_content(line)
+            content = decode_content(line) if line else None
             if content is not None:
+                self.found += 1
                 yield content
         self._append(rest)
 

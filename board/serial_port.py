@@ -8,7 +8,7 @@ import select
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import serial
 
@@ -64,8 +64,11 @@ class SerialPort:
                 self._port.reset_output_buffer()
 
     def close(self) -> None:
-        """See Port."""
-        self._port.close()
+        """See Port. What is not yet out is lost: a system may wait long for a device that takes nothing any more."""
+        with suppress(*ERRORS):
+            self._port.reset_output_buffer()
+        with suppress(*ERRORS):
+            self._port.close()
 
     @contextmanager
     def _vanishing(self) -> Iterator[None]:

@@ -120,11 +120,13 @@ class _Bench:
         context.set(self.domain.rst, 0)
 
     async def count(self, context: SimulatorContext) -> None:
-        """Until all words of a phase have passed."""
+        """Until all words of a phase have passed. Words that nobody expects give no time."""
+        begin, words = self.now, sum(self.left.values())
         while any(self.left.values()):
             await context.tick()
             self.now += 1
             assert self.now - self.last_transfer < self.patience, f"hung: {self.left} transfers left"
+            assert self.now - begin < self.patience * (words + 1), f"does not end: {self.left} transfers left"
 
     async def linger(self, context: SimulatorContext) -> None:
         """A while longer, in which nothing more may come."""

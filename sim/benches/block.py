@@ -70,7 +70,7 @@ class _Bench:
         streams = [*self.drivers.values(), *self.monitors.values()]
         goal = self.passed(phase)
         start = {port: stream.transfers for port, stream in {**self.drivers, **self.monitors}.items()}
-        before, still = sum(stream.transfers for stream in streams), 0
+        before, still, begin = sum(stream.transfers for stream in streams), 0, self.cycles
         while any(self.transfers(port) - start[port] < count for port, count in goal.items()):
             await FallingEdge(self.dut.clk)
             self.cycles += 1
@@ -78,6 +78,8 @@ class _Bench:
             before, still = now, still + 1 if now == before else 0
             left = {port: count - self.transfers(port) + start[port] for port, count in goal.items()}
             assert still < self.patience, f"phase {number}: hung: {left} transfers left"
+            late = self.cycles - begin > self.patience * (sum(goal.values()) + 1)
+            assert not late, f"phase {number}: does not end: {left} transfers left"
         await ClockCycles(self.dut.clk, self.tail)
         await FallingEdge(self.dut.clk)
         for task in tasks:

@@ -207,6 +207,10 @@ def test_programming_calls_the_loader(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (tmp_path / "code").write_text("3")
     with pytest.raises(BuildError, match="exit code 3; accepted: a board 'icebreaker' that is connected"):
         program(target, bitstream)
+    loader.write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(module, "PROGRAM_SECONDS", 0.1)
+    with pytest.raises(BuildError, match=r"not done after 0.1 s; accepted: a board 'icebreaker' that is connected"):
+        program(target, bitstream)
 
 
 SOURCE = '"""A module."""\n\ndef double(x):\n    """Twice."""\n    return 2 * x\n'

@@ -3,6 +3,7 @@ than five hundred on the simulated one."""
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 import signal
 from collections import Counter
@@ -17,7 +18,7 @@ from board.campaign_host import Task
 from board.cli import main
 from board.faults import KINDS, Rates
 from board.identity import identity_of
-from board.simulator import Board
+from board.simulator import Board, PseudoPort
 from emulator.command_line import INTERRUPTED_EXIT
 from emulator.config import Config
 from emulator.machine import Connection
@@ -76,6 +77,19 @@ def test_a_host_that_hangs_is_found(tiny: Config, tiny_digits: Dataset, monkeypa
     runner = campaign_on(board, tiny, tiny_digits)
     model.busy = True
     assert runner.run_one(0, Plan(Rates(), None)).ending == campaign.HUNG
+
+
+def test_an_interrupt_leaves_no_host_behind(
+    tiny: Config, tiny_digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(port: PseudoPort, going: object) -> None:
+        raise KeyboardInterrupt
+
+    board, _ = golden_board(tiny)
+    monkeypatch.setattr(PseudoPort, "serve", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        campaign_on(board, tiny, tiny_digits).run_one(0, Plan(Rates(), None))
+    assert not multiprocessing.active_children()
 
 
 def test_the_table_has_all_there_is() -> None:

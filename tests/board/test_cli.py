@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from board.cli import main
 from board.simulator import serving
 from board.targets import TARGETS
 from emulator import cli as emulator_cli
+from emulator.command_line import INTERRUPTED_EXIT
 from emulator.config import Config, load
 from emulator.machine import Connection
 from emulator.training.datasets import Dataset, load_dataset
@@ -169,6 +171,22 @@ def test_another_program_and_none(capsys: pytest.CaptureFixture[str]) -> None:
         assert "only garbage comes at" in failure(capsys, *TRAIN, "--port", port.device)
     with serving(Served(lambda came: b"")) as port:
         assert "no answer at" in failure(capsys, *TRAIN, "--port", port.device)
+
+
+def test_an_interrupt_ends_a_wait_for_a_board(capsys: pytest.CaptureFixture[str]) -> None:
+    """As soon as the host waits: it has said hello."""
+    main_thread = threading.get_ident()
+
+    def serve(came: bytes) -> bytes:
+        if came:
+            signal.pthread_kill(main_thread, signal.SIGINT)
+        return b""
+
+    start = time.monotonic()
+    with serving(Served(serve)) as port:
+        assert main((*TRAIN, "--port", port.device)) == INTERRUPTED_EXIT
+    assert capsys.readouterr().err.split() == ["interrupted"]
+    assert time.monotonic() - start < link.HELLO_SECONDS
 
 
 def test_bitstream_of_another_config(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from emulator.errors import MachineError
 from emulator.machine import CONNECTED, MACHINES, Connection, build_machine, builder
 from emulator.network.network import GoldenMachine
 from emulator.training.datasets import Dataset, load_dataset
-from tests.board.lines import golden_board
+from tests.board.lines import WatchedBoard, golden_board
 
 NAMES = ("golden", "board")
 #: On the line, with its start and stop bit.
@@ -35,7 +35,8 @@ def assert_equal(golden: GoldenMachine, machine: BoardMachine) -> None:
 def test_training_inference_and_loading_are_golden(tiny: Config, tiny_digits: Dataset, tiny_board) -> None:
     images, labels = tiny_digits.train_images[:12], tiny_digits.train_labels[:12]
     golden = GoldenMachine(tiny)
-    with serving(tiny_board) as port:
+    board = WatchedBoard(tiny_board)
+    with serving(board) as port:
         machine = build_machine("board", tiny, Connection(port.device))
         assert isinstance(machine, BoardMachine)
         assert_equal(golden, machine)
@@ -56,6 +57,9 @@ def test_training_inference_and_loading_are_golden(tiny: Config, tiny_digits: Da
         assert_equal(golden, machine)
         assert machine.train(images[:0], labels[:0]).shape == (0, tiny.classes)
         machine.close()
+    # Logic drops what is beyond its limit, and all comes again: only the line shows it.
+    assert len(board.beyond) > 50
+    assert not any(board.beyond)
 
 
 def test_a_rate_counts_what_passes_the_line(tiny: Config, tiny_digits: Dataset, tiny_board: SimulatedBoard) -> None:

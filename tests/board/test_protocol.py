@@ -37,6 +37,11 @@ def test_known_contents(frame: protocol.Frame, content: str) -> None:
     assert frame.content() == bytes.fromhex(content)
 
 
+def test_other_flags_are_not_repeat() -> None:
+    content = Data(1, 2, 3, False, b"x").content()
+    assert protocol.from_host(content[:7] + b"\xfe" + content[8:]) == Data(1, 2, 3, False, b"x")
+
+
 def test_a_known_line() -> None:
     """CRC-32 of "123456789" is cbf43926 in every catalogue of CRCs."""
     assert protocol.encode_content(b"123456789") == b"\x0e123456789\x26\x39\xf4\xcb\x00"
@@ -73,6 +78,18 @@ def test_frames_are_found_in_any_portions(parts: list[protocol.Frame | bytes], s
         first += size
     assert found == [part.content() for part in parts if not isinstance(part, bytes)]
     assert reader.seen == len(line)
+    assert reader.found == len(found)
+
+
+def test_the_longest_frame_is_found_and_a_longer_one_is_not() -> None:
+    """Nor what ends it, should it look like a frame; the one behind it is."""
+    for size in (LARGEST_CONTENT - 1, LARGEST_CONTENT):
+        assert list(FrameReader().feed(protocol.encode_content(b"x" * size))) == [b"x" * size]
+    assert list(FrameReader().feed(protocol.encode_content(b"x" * (LARGEST_CONTENT + 1)))) == []
+    reader, frame = FrameReader(), protocol.encode_content(b"frame")
+    assert list(reader.feed(b"x" * (protocol.LONGEST_FRAME + 1))) == []
+    assert list(reader.feed(frame)) == []
+    assert list(reader.feed(frame)) == [b"frame"]
 
 
 @pytest.mark.parametrize(
