@@ -282,7 +282,7 @@ NOISE = st.text(st.sampled_from("abk1.=[]{}\"'\\#\n\t \0é\udce9"), max_size=30)
 LINES = st.one_of(st.tuples(KEYS, SCALARS).map(" = ".join), KEYS.map("[{}]".format), NOISE)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(LINES, max_size=4),
     st.lists(st.one_of(st.tuples(KEYS, st.one_of(SCALARS, NOISE)).map("=".join), NOISE), max_size=3),
