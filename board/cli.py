@@ -62,7 +62,7 @@ def build(board_name: str, config_source: str | None, assignments: tuple[str, ..
     from board.build import build
 
     target = TARGETS[board_name]
-    build(target, target.load(config_source, assignments, seed), show=click.echo)
+    build(target, _config_of(target, config_source, assignments, seed), show=click.echo)
 
 
 @commands.command()
@@ -76,7 +76,8 @@ def program(
 
     target = TARGETS[board_name]
     if bitstream is None:
-        bitstream = build(target, target.load(config_source, assignments, seed), show=click.echo).bitstream
+        config = _config_of(target, config_source, assignments, seed)
+        bitstream = build(target, config, show=click.echo).bitstream
     elif config_source is not None or assignments:
         raise click.UsageError("--bitstream with --config or --set; accepted: one or the other")
     program(target, bitstream)
@@ -105,7 +106,7 @@ def simulate(
 
     target = TARGETS[board_name]
     faults = None if faults_text is None else FaultyLine(parse_rates(faults_text))
-    config = target.load(config_source, assignments, seed)
+    config = _config_of(target, config_source, assignments, seed)
     board = _simulated(config, target if as_built else None)
     with _interrupts(), PseudoPort(board, baud=target.baud, faults=faults, link=link_file) as port:
         try:
@@ -151,7 +152,7 @@ def bench(
     from board.bench import HEADER, measure
 
     target = TARGETS[board_name]
-    config = target.load(config_source, assignments, seed)
+    config = _config_of(target, config_source, assignments, seed)
     dataset = load_data(config, data, data_dir, image_count)
     board = _simulated(config, target)
     rate = measure(target, config, board, dataset.train_images[:image_count], dataset.train_labels[:image_count])
@@ -206,6 +207,14 @@ def campaign(
     return 1 if tally.failures else 0
 
 
+def _config_of(target: Target, source: str | None, assignments: Sequence[str], seed: int | None) -> Config:
+    """A config as a board holds it. What the board changes of a config that the user named is told on stderr."""
+    config = target.load(source, assignments, seed)
+    for note in target.notes(source, assignments) if source is not None else ():
+        click.echo(note, err=True)
+    return config
+
+
 def _simulated(config: Config, target: Target | None) -> SimulatedBoard:
     """The simulated board of a config, as a target has it. Raises MachineError for a config that hardware does not hold."""
     from board.simulator import SimulatedBoard, simulated_link
@@ -244,11 +253,12 @@ def _train_command() -> click.Command:
         **others: Any,
     ) -> Any:
         target = TARGETS[board_name]
+        _config_of(target, config_source, assignments, others["seed"])  # what is refused there is said of this board
         assert original.callback is not None
         return original.callback(
             machine_name=MACHINE,
             config_source=config_source or target.config,
-            assignments=(*target.settings, *assignments),
+            assignments=(*target.settings_for(config_source), *assignments),
             port=port,
             baud=target.baud if baud is None and port is not None else baud,
             **others,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +12,17 @@ from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
 from board.gateware.parameters import LinkParameters
 from emulator.config import Config, load
+from emulator.config.loading import read_tree
+from emulator.config.messages import shown, toml_path
+from emulator.config.toml_text import parse_assignment
+from emulator.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Target:
     """A board. ``clock``: that of the network and the link, in Hz; ``baud``: of the serial line, of which ``clock`` is a
-    multiple. ``config``: what it holds unless told otherwise; ``settings``: of any config on this board, as for ``--set``.
+    multiple. ``config``: what it holds unless told otherwise; ``settings``: what there is room for on this board, as for
+    ``--set``: a number is the most, so a config that asks for less is left as it is, and what a user sets wins.
     ``options``: of Amaranth's toolchain, as its documentation of the platform names them; ``placement``: the seed of nextpnr's
     placer. Raises ValueError."""
 
@@ -59,7 +64,63 @@ class Target:
 
     def load(self, source: str | None = None, assignments: Sequence[str] = (), seed: int | None = None) -> Config:
         """A config as this board holds it, its own unless one is named. Raises as emulator.config.load does."""
-        return load(source or self.config, (*self.settings, *assignments), seed)
+        given = source or self.config
+        settings = self.settings_for(given)
+        try:
+            return load(given, (*settings, *assignments), seed)
+        except ConfigError as error:
+            if settings and _refusal(given, assignments, seed) != str(error):
+                raise ConfigError(
+                    f"{error}; board {self.name!r} sets {', '.join(settings)}, over which --set wins"
+                ) from error
+            raise
+
+    def settings_for(self, source: str | None = None) -> tuple[str, ...]:
+        """The settings that a config needs: those that it leaves open, and those of which it asks for more than there is
+        room for. Raises as emulator.config.load does."""
+        tree = read_tree(source or self.config)
+        return tuple(
+            setting
+            for setting in self.settings
+            for path, most in [parse_assignment(setting)]
+            if _is_needed(most, _value_at(tree, path))
+        )
+
+    def notes(self, source: str, assignments: Sequence[str] = ()) -> list[str]:
+        """What is set for this board other than the config asks for, and not by these assignments."""
+        tree = read_tree(source)
+        chosen = [parse_assignment(assignment)[0] for assignment in assignments]
+        return [
+            f"board {self.name!r}: {setting}, not {own} as config {source!r} has it; --set {toml_path(path)}={own} keeps it"
+            for setting in self.settings_for(source)
+            for path, _ in [parse_assignment(setting)]
+            for own in [shown(_value_at(tree, path))]
+            if _value_at(tree, path) is not None and path not in chosen
+        ]
+
+
+def _value_at(tree: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """What a config itself has there; None: nothing."""
+    value: Any = tree
+    for step in path:
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
+
+
+def _is_needed(most: Any, own: Any) -> bool:
+    """Whether a board's setting replaces a config's own value. One of another type is left to be refused."""
+    if own is None or isinstance(most, bool):
+        return own is not most
+    return type(own) is type(most) and own > most
+
+
+def _refusal(source: str, assignments: Sequence[str], seed: int | None) -> str | None:
+    """What is said of a config without a board; None if it is accepted."""
+    try:
+        load(source, assignments, seed)
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 #: Of an ECP5 that is nearly full: nextpnr's default placer needs a half more wire, and no router came near its end.

@@ -91,7 +91,8 @@ def state_difference(names: Sequence[str], states: Sequence[State]) -> str | Non
     for name, state in zip(names[1:], states[1:], strict=True):
         # The order of the first machine's state is that of the network; foreign arrays come last.
         for key in [*states[0], *(key for key in state if key not in states[0])]:
-            layer, _, what = key.partition(".")
+            # The name of a layer may have dots of its own.
+            layer, what = key.rsplit(".", 1) if "." in key else (key, "")
             place = f"layer {layer}, {what}"
             ours, theirs = states[0].get(key), state.get(key)
             if ours is None or theirs is None:

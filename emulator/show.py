@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from emulator.config import Config, Stage
 from emulator.config.advice import advice
+from emulator.config.messages import toml_key
 from emulator.fixed import GAUSSIAN_DEVIATION, WORD_BITS
 
 PIXEL_BITS = 8
@@ -59,19 +59,17 @@ def _without(tree: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
 
 def _toml(tree: dict[str, Any], path: tuple[str, ...]) -> str:
     """The plain values of a table, then the tables in it, each under its own heading."""
-    plain = "".join(f"{_key(key)} = {_value(value)}\n" for key, value in tree.items() if not isinstance(value, dict))
-    heading = f"\n[{'.'.join(_key(step) for step in path)}]\n" if path and plain else ""
+    plain = "".join(
+        f"{toml_key(key)} = {_value(value)}\n" for key, value in tree.items() if not isinstance(value, dict)
+    )
+    heading = f"\n[{'.'.join(toml_key(step) for step in path)}]\n" if path and plain else ""
     tables = (_toml(value, (*path, key)) for key, value in tree.items() if isinstance(value, dict))
     return heading + plain + "".join(tables)
 
 
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
-
-
 def _value(value: Any) -> str:
-    # JSON's strings, numbers, booleans and lists of them are TOML's too.
-    return json.dumps(value, ensure_ascii=False)
+    # JSON's strings, numbers, booleans and lists of them are TOML's too, but for one control character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def array_table(stages: Sequence[Stage]) -> str:

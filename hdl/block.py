@@ -10,20 +10,36 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
 from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
-from pydantic import BaseModel, ConfigDict
+from pydantic import ValidationError
 
 from emulator.config import Stage
+from emulator.config.messages import describe_error
+from emulator.config.schema import Frozen
 
 
-class Parameters(BaseModel):
+class Parameters(Frozen):
     """Parameters of a block. Frozen; unknown or illegal ones are refused with field, value and what is accepted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     @abstractmethod
     def of(cls, stage: Stage, lanes: int) -> Parameters:
         """The parameters that the tile of a network's stage needs."""
+
+
+@contextmanager
+def plain_refusals(place: str = "") -> Iterator[None]:
+    """Parameters that are refused where they are made from a config are a ValueError of one line, which begins with ``place``."""
+    try:
+        yield
+    except ValidationError as error:
+        refused = next(each for each in _parameters_classes(Parameters) if each.__name__ == error.title)
+        raise ValueError((f"{place}: " if place else "") + describe_error(error, refused)) from error
+
+
+def _parameters_classes(base: type[Parameters]) -> Iterator[type[Parameters]]:
+    for derived in base.__subclasses__():
+        yield derived
+        yield from _parameters_classes(derived)
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from emulator.atomic import write_atomically
 from emulator.command_line import ERROR_EXIT, run_command
 from emulator.config import Stage, load
-from emulator.config.fields import accepted
-from emulator.config.loading import describe_error, parse_value
+from emulator.config.messages import accepted, describe_error, shown
+from emulator.config.toml_text import parse_value
 from emulator.errors import CrosspointError
 from hdl.axi.network_axi import NetworkAxi
-from hdl.block import Block, Parameters
+from hdl.block import Block, Parameters, plain_refusals
 from hdl.blocks import BLOCKS, NETWORK, NETWORK_AXI
 from hdl.export import describe, write_export
 from hdl.network.network import Network
@@ -198,7 +198,7 @@ def blocks_for_report(
 def block_of(name: str) -> type[Block]:
     """Raises BlockError."""
     if name not in BLOCKS:
-        raise BlockError(f"block {name!r}: unknown; accepted: {', '.join(BLOCKS)}")
+        raise BlockError(f"block {shown(name)}: unknown; accepted: {', '.join(BLOCKS)}")
     return BLOCKS[name]
 
 
@@ -234,8 +234,9 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name.strip():
-            raise BlockError(f"--set {assignment!r}: accepted: name=value")
-        values[name.strip()] = parse_value(text.strip())
+            raise BlockError(f"--set {shown(assignment)}: accepted: name=value")
+        value = parse_value(text.strip())
+        values[name.strip()] = tuple(value) if isinstance(value, list) else value
     return values
 
 
@@ -243,9 +244,10 @@ def parameters_for_stage(name: str, block_class: type[Block], stage: Stage, lane
     """What the tile of a stage needs of a block. Raises BlockError."""
     parameters_class = block_class.parameters_class
     try:
-        return parameters_class.of(stage, lanes).model_dump()
-    except ValidationError as error:
-        raise _refused(name, parameters_class, error) from error
+        with plain_refusals():
+            return parameters_class.of(stage, lanes).model_dump()
+    except ValueError as error:
+        raise BlockError(f"{name}: {error}") from error
 
 
 def parameters_of(name: str, block_class: type[Block], values: dict[str, Any]) -> Parameters:
@@ -254,11 +256,7 @@ def parameters_of(name: str, block_class: type[Block], values: dict[str, Any]) -
     try:
         return parameters_class.model_validate(values)
     except ValidationError as error:
-        raise _refused(name, parameters_class, error) from error
-
-
-def _refused(name: str, parameters_class: type[Parameters], error: ValidationError) -> BlockError:
-    return BlockError(f"{name}: {describe_error(error, parameters_class, ())}")
+        raise BlockError(f"{name}: {describe_error(error, parameters_class)}") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -101,6 +101,7 @@ def test_a_difference_in_the_initial_state_is_told() -> None:
     [
         (lambda state: state.pop("K1.weights"), "layer K1, weights: only golden has it"),
         (lambda state: state.update({"K1.more": np.zeros(1)}), "layer K1, more: only fast has it"),
+        (lambda state: state.update({"a.0.more": np.zeros(1)}), "layer a.0, more: only fast has it"),
         (
             lambda state: state.update({"K1.weights": state["K1.weights"].astype(float)}),
             "layer K1, weights: golden int32[3, 10], fast float64[3, 10]",

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from board.gateware.uart import BITS_PER_BYTE, LEAST_CLOCKS_PER_BIT
+from emulator.config.schema import Frozen
 
 #: A frame that is not full waits this long for more, in the time of a byte on the line.
 WAIT_BYTES = 64
 LEAST_RING, LARGEST_RING = 512, 1 << 14
 
 
-class LinkParameters(BaseModel):
+class LinkParameters(Frozen):
     """Frozen; illegal ones are refused with field, value and what is accepted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     clocks_per_bit: int = Field(ge=LEAST_CLOCKS_PER_BIT, description="clock cycles of a bit on the serial line")
     identity: int = Field(0, ge=0, lt=1 << 64, description="number by which the host recognises the design")

@@ -7,49 +7,45 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator
-from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from emulator.array.devices import DEVICE_MODELS
-from emulator.config.schema import Array, Config, Convolution, FullyConnected, MaxPooling
+from emulator.config.loading import MOST_BYTES, MOST_FILES
+from emulator.config.messages import accepted
+from emulator.config.schema import MOST_LAYERS, MOST_NAME, Array, Config, Convolution, FullyConnected, MaxPooling
 
-HEADING = """\
+HEADING = f"""\
 # Configuration
 
 Every field of a config, made from the schema (`emulator/config/schema.py` and the device models) by
 `python -m emulator.config.fields`. `[array]` is what the array of every layer starts from; `[layers.NAME.array]` differs
-from it. `--set path=value` reaches all of them. Unknown fields are refused.
+from it. `--set path=value` reaches all of them. The path is a TOML key, so a name with dots or spaces is in quotes:
+`--set 'layers."features.0".outputs=5'`.
+
+Unknown fields are refused, and so are values of another type: `true` is not a number, `"10"` neither, and `1.0` is not an
+integer. An integer is accepted where a number is.
+
+A config file is UTF-8 text, with or without a byte-order mark. `base = "NAME"` names a preset, or a `.toml` file beside it,
+from which it differs. A file and its bases are at most {MOST_FILES} files and {MOST_BYTES} bytes. A network is at most {MOST_LAYERS} layers; their
+names are 1 to {MOST_NAME} printable characters.
+
+## On hardware
+
+Machines `rtl` and `board`, and `python -m hdl export network`, refuse what their circuits do not have. Machines `golden` and
+`fast` run all of it:
+
+- `array.update.mode = "exact"`;
+- `array.update.generator_sharing` above 1: lines that share a pulse generator have to lie in one beat, and an image has one
+  channel, so each line of the first array is alone in its beat;
+- layers that differ in `array.weight.bits`, `array.converters.dac_fraction_bits`, `array.update.probability_bits`, or in
+  `array.weight.fraction_bits` without as many `array.converters.adc_fraction_bits`;
+- more than 64 arrays, or more than 1024 channels into an array.
 """
 
 
 #: Fields that have tables of their own.
 ELSEWHERE = {"layers", "array", "device"}
-
-
-def accepted(annotation: Any, field: FieldInfo | None = None) -> str:
-    """The accepted values of a type in words: bounds, choices, kinds."""
-    metadata = list(field.metadata) if field else []
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        base, *rest = typing.get_args(annotation)
-        inner = [m for item in rest for m in (item.metadata if isinstance(item, FieldInfo) else [item])]
-        return _bounded(base, inner)
-    if origin is typing.Literal:
-        return ", ".join(str(value) for value in typing.get_args(annotation))
-    if origin is tuple:
-        return "list of " + ", ".join(accepted(member) for member in typing.get_args(annotation) if member is not ...)
-    if origin is typing.Union or type(annotation).__name__ == "UnionType":
-        return " or ".join(accepted(member) for member in typing.get_args(annotation))
-    return _bounded(annotation, metadata)
-
-
-def _bounded(kind: Any, metadata: list[Any]) -> str:
-    word = {int: "integer", float: "number", str: "text", bool: "true, false"}.get(kind, "")
-    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-    bounds = [f"{sign} {getattr(m, name)}" for m in metadata for name, sign in signs.items() if hasattr(m, name)]
-    return " ".join([word, ", ".join(bounds)]).strip()
 
 
 def rows(model: type[BaseModel], path: str) -> Iterator[str]:

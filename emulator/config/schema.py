@@ -1,7 +1,7 @@
 """The schema: every parameter of a run, with its unit or Q-format and the accepted range.
 
 Field terms follow the paper (Gokmen, Onen, Haensch 2017) and, where it has none, the field's main simulator.
-All models are frozen and refuse unknown fields.
+All models are frozen and refuse unknown fields and values of another type (emulator/frozen.py).
 """
 
 from __future__ import annotations
@@ -10,20 +10,18 @@ import hashlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from emulator.array.devices import DEVICE_MODELS, Device
 from emulator.array.devices.constant_step import ConstantStep
+from emulator.config.messages import shown
 from emulator.config.stages import Stage, build_stages
 from emulator.fixed import ARITHMETIC_VERSION
+from emulator.frozen import Frozen, IntegerChoice
 
 Off = Literal["off"]
 Management = Literal["none", "exact", "power_of_two"]
 NoiseManagement = Literal["none", "exact", "power_of_two", "constant"]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Read(Frozen):
@@ -44,13 +42,17 @@ class Update(Frozen):
     """The rank-one update of an array."""
 
     mode: Literal["pulsed", "exact"] = Field(
-        "pulsed", description="stochastic pulses, or the outer product of an ideal digital multiplier (FP-baseline)"
+        "pulsed",
+        description="stochastic pulses, or the outer product of an ideal digital multiplier (FP-baseline); on hardware pulsed",
     )
     desired_bl: int = Field(10, ge=1, le=63, description="BL, slots of a pulse train")
     management: Management = Field("none", description="update management, m = sqrt(delta_max / x_max)")
     probability_bits: int = Field(24, ge=2, le=24, description="pulse probability word, Q0.n, 1.0 included")
     generator_sharing: int = Field(
-        1, ge=1, le=24, description="neighbouring lines that share one pulse generator, each with its own rotation"
+        1,
+        ge=1,
+        le=24,
+        description="neighbouring lines that share one pulse generator, each with its own rotation; on hardware 1",
     )
 
 
@@ -157,14 +159,14 @@ class Formats(Frozen):
 class Generator(Frozen):
     """The pulse and noise generators: one maximal-length LFSR per line (emulator/periphery/lfsr.py)."""
 
-    width: Literal[32, 48, 64] = Field(64, description="state bits")
+    width: Annotated[Literal[32, 48, 64], IntegerChoice] = Field(64, description="state bits")
 
 
 class Hardware(Frozen):
     """The network in logic: machines ``rtl`` and ``board``. Decides cost and speed, never a bit."""
 
     lanes: int = Field(32, ge=1, le=64, description="devices that the emulated crossbar works on at once")
-    port_lanes: Literal["auto", 1, 2, 4, 8] = Field(
+    port_lanes: Annotated[Literal["auto", 1, 2, 4, 8], IntegerChoice] = Field(
         "auto", description="elements a beat of the tile's streams; a divisor of lanes; auto: at most 4"
     )
 
@@ -191,11 +193,15 @@ class Hardware(Frozen):
 #: Parts of a config that decide no bits.
 BITLESS = frozenset({"name", "description", "hardware"})
 
+#: Far above every network of the literature that trains on arrays, and no work to read.
+MOST_LAYERS = 256
+MOST_NAME = 128
+
 
 class Config(Frozen):
     """A run, resolved: every layer holds its complete array description."""
 
-    name: str = Field("custom", description="what reports call it")
+    name: str = Field("custom", description="what reports call it: printable characters")
     description: str = Field("", description="what it is, in a sentence")
     seed: int = Field(1, ge=0, le=2**63 - 1, description="every random source derives from it")
     learning_rate: float = Field(0.01, gt=0, le=1, description="eta")
@@ -204,9 +210,37 @@ class Config(Frozen):
     formats: Formats = Formats()
     generator: Generator = Generator()
     hardware: Hardware = Hardware()
-    layers: dict[str, Layer] = Field(
-        min_length=1, description="the network, in order: convolution, max_pooling, fully_connected"
-    )
+    layers: dict[str, Layer] = Field(description="the network, in order: convolution, max_pooling, fully_connected")
+
+    @field_validator("name", mode="after")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError(f"name = {shown(name)}: accepted: printable characters, in one line")
+        return name
+
+    @field_validator("description", mode="after")
+    @classmethod
+    def _unicode(cls, description: str) -> str:
+        """Half a surrogate pair, which Python makes of bytes that are no UTF-8, cannot be written to a file."""
+        if any("\ud800" <= character <= "\udfff" for character in description):
+            raise ValueError(f"description = {shown(description)}: accepted: text that UTF-8 can hold")
+        return description
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _countable_and_printable(cls, layers: object) -> object:
+        """Before the layers are read, of which there may be any number."""
+        if not isinstance(layers, dict):
+            return layers
+        if not 1 <= len(layers) <= MOST_LAYERS:
+            raise ValueError(f"layers: {len(layers)} of them: accepted: 1 .. {MOST_LAYERS}")
+        for name in layers:
+            if not (isinstance(name, str) and 1 <= len(name) <= MOST_NAME and name.isprintable()):
+                raise ValueError(
+                    f"layers: name {shown(name)}: accepted: 1 .. {MOST_NAME} characters, all of them printable"
+                )
+        return layers
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from emulator.config.messages import toml_path
 from emulator.fixed import (
     AVERAGE_BITS,
     CYCLE_FRACTION_BITS,
@@ -72,6 +73,11 @@ class Stage:
     error_bits: int
     learning_rate: float
     generator_width: int
+
+    @property
+    def place(self) -> str:
+        """The path of the layer in a config, for messages."""
+        return toml_path(("layers", self.name))
 
     @property
     def array(self) -> Array:
@@ -261,7 +267,7 @@ class Stage:
 
     def validate(self) -> None:
         """Prove that no sum or product of this stage can leave its word. Raises ValueError naming the excess."""
-        place = f"layers.{self.name}"
+        place = self.place
         array = self.array
         widest = max(self.physical_rows, self.physical_columns)
         sum_bits = self.dac_fraction + array.weight.bits - 1 + math.ceil(math.log2(widest)) + 1
@@ -306,6 +312,10 @@ class Stage:
                 f"{place}.array.weight.fraction_bits = {array.weight.fraction_bits}: accepted: at most "
                 f"{self.activation_fraction + self.rate_gain[1]} with exact updates of this learning rate"
             )
+        if math.isinf(self.learning_rate / (array.update.desired_bl * array.device.dw_min)):
+            raise ValueError(
+                f"{place}.array.device.dw_min = {array.device.dw_min}: accepted: a step by which the learning rate can be divided"
+            )
         if self.convolutional and (self.output_height < 1 or self.output_width < 1):
             raise ValueError(
                 f"{place}.kernel = {self.kernel}: accepted: at most {min(self.height, self.width)}, "
@@ -322,24 +332,27 @@ def build_stages(config: Config) -> tuple[Stage, ...]:
     """The stages of a network, validated. Raises ValueError on a list of layers that makes no network."""
     names = list(config.layers)
     layers = list(config.layers.values())
+    if layers[-1].type != "fully_connected":
+        place = toml_path(("layers", names[-1]))
+        raise ValueError(f"{place}.type = {layers[-1].type}: accepted: fully_connected as the last layer")
     height, width, channels = config.input.height, config.input.width, 1
     stages: list[Stage] = []
     flat = False
     for position, (name, layer) in enumerate(zip(names, layers, strict=True)):
+        place = toml_path(("layers", name))
         if layer.type == "max_pooling":
             if position == 0 or layers[position - 1].type != "convolution":
-                raise ValueError(f"layers.{name}.type = max_pooling: accepted: directly after a convolution")
+                raise ValueError(f"{place}.type = max_pooling: accepted: directly after a convolution")
             continue
         if layer.type == "convolution" and flat:
-            raise ValueError(f"layers.{name}.type = convolution: accepted: before the first fully_connected layer")
+            raise ValueError(f"{place}.type = convolution: accepted: before the first fully_connected layer")
         flat = layer.type == "fully_connected"
         last = position == len(layers) - 1
         if (layer.activation == "softmax") != last:
-            raise ValueError(
-                f"layers.{name}.activation = {layer.activation}: accepted: softmax on the last layer and only there"
-            )
+            wanted = "softmax, on the last layer" if last else "tanh, identity, but on the last layer"
+            raise ValueError(f"{place}.activation = {layer.activation}: accepted: {wanted}")
         if last and layer.outputs != config.classes:
-            raise ValueError(f"layers.{name}.outputs = {layer.outputs}: accepted: classes = {config.classes}")
+            raise ValueError(f"{place}.outputs = {layer.outputs}: accepted: classes = {config.classes}")
         stage = Stage(
             config_name=config.name,
             name=name,
@@ -358,6 +371,4 @@ def build_stages(config: Config) -> tuple[Stage, ...]:
         stage.validate()
         stages.append(stage)
         height, width, channels = stage.output_shape
-    if layers[-1].type != "fully_connected":
-        raise ValueError(f"layers.{names[-1]}.type = {layers[-1].type}: accepted: fully_connected as the last layer")
     return tuple(stages)

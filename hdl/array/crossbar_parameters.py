@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from amaranth.lib import data
 from pydantic import Field, model_validator
 
 from emulator.config import Stage
+from emulator.config.schema import IntegerChoice
 from emulator.fixed import (
     CYCLE_FRACTION_BITS,
     DRAW_FRACTION_BITS,
@@ -20,7 +21,7 @@ from emulator.fixed import (
     WORD_BITS,
     step_fraction_bits,
 )
-from hdl.block import Parameters
+from hdl.block import Parameters, plain_refusals
 from hdl.shapes import Segments, record, width_for
 
 #: The device model in logic, and its draws per device.
@@ -112,7 +113,7 @@ def _with_gains(settings: CrossbarSettings, count: int) -> CrossbarSettings:
 
 def _device_constants(stage: Stage) -> dict[str, int]:
     """docs/arithmetic.md sections 4 and 6: means and gains of the device's draws."""
-    device, place = stage.array.device, f"layers.{stage.name}.array"
+    device, place = stage.array.device, f"{stage.place}.array"
     if stage.array.update.mode == "exact":
         raise ValueError(f"{place}.update.mode = exact: accepted: pulsed, on hardware")
     if device.model != DEVICE_MODEL:
@@ -161,7 +162,9 @@ class CrossbarParameters(Parameters):
     desired_bl: int = Field(1, ge=1, le=63, description="BL, most slots of a pulse train")
     move_shift: int = Field(14, ge=14, le=29, description="from a step times a factor to the LSB of the weight")
     stochastic_rounding: bool = Field(True, description="of a weight's change; else to nearest")
-    generator_width: Literal[32, 48, 64] = Field(64, description="bits of a noise generator's state")
+    generator_width: Annotated[Literal[32, 48, 64], IntegerChoice] = Field(
+        64, description="bits of a noise generator's state"
+    )
     serial: bool = Field(False, description="one device after the other, of 1 lane and 1 device: small and slow")
     weights_in_spram: bool = Field(False, description="serial: weights lie in SB_SPRAM256KA of an iCE40 UltraPlus")
     settings_held: bool = Field(
@@ -181,42 +184,58 @@ class CrossbarParameters(Parameters):
         rounding, or as ``lay_out`` does."""
         arrays = lay_out(stages, lanes, devices)
         common = {}
-        for name, values in (
-            ("weight_bits", {stage.array.weight.bits for stage in stages}),
-            ("dac_fraction", {stage.dac_fraction for stage in stages}),
-            ("adc_shift", {stage.adc_shift for stage in stages}),
-            ("move_shift", {stage.move_shift for stage in stages}),
-            ("stochastic_rounding", {stage.stochastic_rounding for stage in stages}),
-            ("generator_width", {stage.generator_width for stage in stages}),
+        for name, field, values in (
+            ("weight_bits", ".array.weight.bits", [stage.array.weight.bits for stage in stages]),
+            ("dac_fraction", ".array.converters.dac_fraction_bits", [stage.dac_fraction for stage in stages]),
+            (
+                "adc_shift",
+                ".array: weight.fraction_bits + converters.dac_fraction_bits - converters.adc_fraction_bits",
+                [stage.adc_shift for stage in stages],
+            ),
+            (
+                "move_shift",
+                ".array: 10 + max(21, weight.fraction_bits + 4) - weight.fraction_bits",
+                [stage.move_shift for stage in stages],
+            ),
+            (
+                "stochastic_rounding",
+                ".array: weight.rounding is stochastic",
+                [stage.stochastic_rounding for stage in stages],
+            ),
+            ("generator_width", ": generator.width", [stage.generator_width for stage in stages]),
         ):
-            if len(values) > 1:
-                raise ValueError(f"{name} = {sorted(values)}: accepted: one and the same for all arrays of a crossbar")
-            common[name] = values.pop()
+            for stage, value in zip(stages, values, strict=True):
+                if value != values[0]:
+                    raise ValueError(
+                        f"{stage.place}{field} = {value}: accepted: {values[0]}, as layer {stages[0].name}, on hardware"
+                    )
+            common[name] = values[0]
 
         def most(*names: str) -> int:
             return max(getattr(array, name) for array in arrays for name in names)
 
-        return cls(
-            lanes=lanes,
-            devices=devices,
-            weight_words=sum(array.row_blocks * array.column_beats * lanes for array in arrays),
-            row_beats=sum(array.row_beats for array in arrays),
-            column_beats=sum(array.column_beats for array in arrays),
-            longest_rows=most("row_beats"),
-            longest_columns=most("column_beats"),
-            limit=most("forward_limit", "backward_limit"),
-            noise_gain=most("forward_noise_gain", "backward_noise_gain"),
-            cycle_gain=max(max(array.cycle_gain) for array in arrays),
-            step_mean=most("step_mean"),
-            step_gain=most("step_gain"),
-            ratio_gain=most("ratio_gain"),
-            bound_mean=most("bound_mean"),
-            bound_gain=most("bound_gain"),
-            desired_bl=max(stage.array.update.desired_bl for stage in stages),
-            serial=serial,
-            settings_held=serial,
-            **common,
-        )
+        with plain_refusals():
+            return cls(
+                lanes=lanes,
+                devices=devices,
+                weight_words=sum(array.row_blocks * array.column_beats * lanes for array in arrays),
+                row_beats=sum(array.row_beats for array in arrays),
+                column_beats=sum(array.column_beats for array in arrays),
+                longest_rows=most("row_beats"),
+                longest_columns=most("column_beats"),
+                limit=most("forward_limit", "backward_limit"),
+                noise_gain=most("forward_noise_gain", "backward_noise_gain"),
+                cycle_gain=max(max(array.cycle_gain) for array in arrays),
+                step_mean=most("step_mean"),
+                step_gain=most("step_gain"),
+                ratio_gain=most("ratio_gain"),
+                bound_mean=most("bound_mean"),
+                bound_gain=most("bound_gain"),
+                desired_bl=max(stage.array.update.desired_bl for stage in stages),
+                serial=serial,
+                settings_held=serial,
+                **common,
+            )
 
     @model_validator(mode="after")
     def _legal(self) -> CrossbarParameters:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -42,12 +43,10 @@ class ArrayLines:
         """Of an update cycle: all columns, then all rows."""
         return self.physical_columns.beats + self.physical_rows.beats
 
-    def check_sharing(self, sharing: int) -> None:
-        """Raises ValueError if lines that share a pulse generator would lie in different beats."""
-        for name, lines in (("rows", self.physical_rows), ("columns", self.physical_columns)):
-            starts = accumulate(lines.lengths, initial=0)
-            if any(start % sharing for start in list(starts)[:-1]):
-                raise ValueError(
-                    f"generator_sharing = {sharing}: accepted: a divisor of the first line of every segment of the "
-                    f"{name}, so that lines which share a generator lie in one beat"
-                )
+    @property
+    def shareable(self) -> int:
+        """Lines that share a pulse generator lie in one beat if their number divides this one: lanes, and the number of the
+        first line of every segment."""
+        sides = (self.physical_rows, self.physical_columns)
+        starts = (start for side in sides for start in list(accumulate(side.lengths, initial=0))[:-1])
+        return math.gcd(self.columns.lanes, *starts)

@@ -10,7 +10,7 @@ from pydantic import Field
 from emulator.config import Config, Stage
 from emulator.fixed import SOFTMAX_FRACTION_BITS
 from hdl.array.crossbar_parameters import CrossbarParameters
-from hdl.block import Parameters
+from hdl.block import Parameters, plain_refusals
 from hdl.network.descriptor import DescriptorWidths, input_beats, output_beats
 from hdl.network.descriptor_word import common_bits, descriptor_layout, descriptor_words
 from hdl.network.tile_parameters import TileParameters
@@ -49,7 +49,7 @@ class NetworkParameters(Parameters):
     @classmethod
     def of(cls, stage: Stage, lanes: int) -> NetworkParameters:
         """Raises ValueError: a network is made for all stages of a config."""
-        raise ValueError(f"layer {stage.name}: accepted: a whole config (of_config)")
+        raise ValueError(f"{stage.place}: accepted: a whole config (of_config)")
 
     @classmethod
     def of_config(cls, config: Config) -> NetworkParameters:
@@ -60,20 +60,31 @@ class NetworkParameters(Parameters):
     @classmethod
     def of_configs(cls, configs: Sequence[Config]) -> NetworkParameters:
         """One hardware for several networks, as the first config has it. Memories that hold all arrays of all of them at
-        once are more than enough for each."""
+        once are more than enough for each. Raises ValueError."""
         stages = [stage for config in configs for stage in config.stages]
-        devices, lanes = configs[0].hardware.lanes, configs[0].hardware.beat_lanes
-        compact = configs[0].hardware.compact
+        lanes, compact = configs[0].hardware.beat_lanes, configs[0].hardware.compact
         classes = {config.classes for config in configs}
         if len(classes) > 1:
             raise ValueError(f"classes = {sorted(classes)}: accepted: one and the same for all networks of a hardware")
+        for stage in stages:
+            for part in (ActivationParameters, ActivationBackParameters, Im2colBackParameters):
+                with plain_refusals(stage.place):
+                    part.of(stage, lanes)
+        with plain_refusals():
+            made = cls._of_stages(configs[0], stages)
+        return made._made_for(configs) if compact else made
+
+    @classmethod
+    def _of_stages(cls, config: Config, stages: Sequence[Stage]) -> NetworkParameters:
+        devices, lanes = config.hardware.lanes, config.hardware.beat_lanes
+        compact = config.hardware.compact
         activations = [ActivationParameters.of(stage, lanes) for stage in stages]
         input_bits = max(each.input_bits for each in activations)
         hidden = [each for each, stage in zip(activations, stages, strict=True) if stage.layer.activation != "softmax"]
         functions = {each.kind: each for each in hidden or activations}
         slopes = {each.kind: each for each in (ActivationBackParameters.of(stage, lanes) for stage in stages)}
         softmax = SoftmaxParameters.of(stages[-1], lanes)
-        made = cls(
+        return cls(
             lanes=lanes,
             devices=devices,
             layers=len(stages),
@@ -92,7 +103,6 @@ class NetworkParameters(Parameters):
             slopes=tuple(slopes.values()),
             softmax=softmax.model_copy(update={"magnitude_bits": input_bits, "serial": compact}),
         )
-        return made._made_for(configs) if compact else made
 
     def _made_for(self, configs: Sequence[Config]) -> NetworkParameters:
         """With counters of the widths that these networks need, and what all their layers have in common built in."""
@@ -134,7 +144,7 @@ class NetworkParameters(Parameters):
         words = descriptor_words(stages, self.widths, self.tile, self.crossbar)
         for stage, word in zip(stages, words, strict=True):
             if word & self.fixed_mask != self.fixed_bits:
-                raise ValueError(f"layers.{stage.name}: accepted: the settings that this compact hardware has built in")
+                raise ValueError(f"{stage.place}: accepted: the settings that this compact hardware has built in")
         return words
 
     @property

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import reduce
 from itertools import chain
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from emulator.config import Stage
+from emulator.config.schema import IntegerChoice
 from emulator.fixed import GAIN_BITS, LARGEST_EXPONENT, RECIPROCAL_GUARD_BITS
-from hdl.block import Parameters
+from hdl.block import Parameters, plain_refusals
 from hdl.network.array_lines import ArrayLines
 from hdl.periphery.average import AverageParameters
 from hdl.periphery.bound_management import LARGEST_LIMIT, BoundManagementParameters
@@ -58,7 +61,9 @@ class TileParameters(Parameters):
     halvings: int = Field(6, ge=0, le=LARGEST_LIMIT, description="most halvings of bound management")
     desired_bl: int = Field(1, ge=1, le=63, description="largest BL, slots of a pulse train")
     probability_bits: int = Field(24, ge=2, le=24, description="pulse probability word, 1.0 included")
-    generator_width: Literal[32, 48, 64] = Field(64, description="state bits of a pulse generator")
+    generator_width: Annotated[Literal[32, 48, 64], IntegerChoice] = Field(
+        64, description="state bits of a pulse generator"
+    )
     generator_sharing: int = Field(1, ge=1, le=24, description="neighbouring lines that share a pulse generator")
     pulse_beats: int = Field(
         7, ge=1, le=65536, description="beats whose generators are kept: update cycles of all arrays"
@@ -67,29 +72,34 @@ class TileParameters(Parameters):
     drive_shifts: Shifts = Field((3, 25), description="lowest and highest shift in front of the DAC, halvings included")
     scale_shifts: Shifts = Field((0, 0), description="lowest and highest shift behind the scale")
     pulse_shifts: Shifts = Field((-19, 39), description="lowest and highest shift of update management")
-    radix: Literal[2, 4] = Field(4, description="of the dividers and the square root")
+    radix: Annotated[Literal[2, 4], IntegerChoice] = Field(4, description="of the dividers and the square root")
     compact: bool = Field(False, description="small and slow: a command at a time, serial scalers")
     settings_held: bool = Field(False, description="settings stay at their stream until the next, and are not copied")
 
     @classmethod
     def of(cls, stage: Stage, lanes: int) -> TileParameters:
-        """The tile of one array. Raises ValueError for an exact update, which no array has, and for generators that are
-        shared across beats."""
+        """The tile of one array. Raises ValueError for an exact update, which no array has, for generators that are
+        shared across beats, and for more than there are words for."""
         return cls.of_stages([stage], lanes)
 
     @classmethod
     def of_stages(cls, stages: Sequence[Stage], lanes: int, *, compact: bool = False) -> TileParameters:
         """The tile of all arrays of a network, the union of what they need. Raises ValueError as ``of``, and where they
         differ in a format that is no setting."""
+        _check_sharing(stages, lanes)
         each = [_needs(stage, lanes) for stage in stages]
         for name, path in SHARED_FORMATS.items():
             for stage, needs in zip(stages, each, strict=True):
                 if needs[name] != each[0][name]:
-                    field = f"layers.{stage.name}.{path}" if path else f"{name} of layer {stage.name}"
-                    raise ValueError(f"{field} = {needs[name]}: accepted: {each[0][name]}, as layer {stages[0].name}")
+                    field = f"{stage.place}.{path}" if path else f"{name} of {stage.place}"
+                    given, wanted = (
+                        (_value_at(stage, path), _value_at(stages[0], path)) if path else (needs[name], each[0][name])
+                    )
+                    raise ValueError(f"{field} = {given}: accepted: {wanted}, as layer {stages[0].name}, on hardware")
         united = {name: _united(name, [needs[name] for needs in each]) for name in each[0]}
         pulse_beats = sum(ArrayLines.of(stage, lanes).update_beats for stage in stages)
-        return cls(lanes=lanes, **united, pulse_beats=pulse_beats, compact=compact, settings_held=compact)
+        with plain_refusals():
+            return cls(lanes=lanes, **united, pulse_beats=pulse_beats, compact=compact, settings_held=compact)
 
     @model_validator(mode="after")
     def _legal(self) -> TileParameters:
@@ -271,12 +281,29 @@ def _united(name: str, values: Sequence[Any]) -> Any:
     return min(values) if name.startswith("fewest") else max(values)
 
 
+def _value_at(stage: Stage, path: str) -> Any:
+    """What the config of a layer has at a path below it."""
+    return reduce(getattr, path.split("."), stage.layer)
+
+
+def _check_sharing(stages: Sequence[Stage], lanes: int) -> None:
+    """Raises ValueError if lines that share a pulse generator would lie in different beats of a tile of these arrays."""
+    common = math.gcd(*(ArrayLines.of(stage, lanes).shareable for stage in stages))
+    for stage in stages:
+        sharing = stage.array.update.generator_sharing
+        if common % sharing:
+            possible = ", ".join(str(number) for number in range(1, common + 1) if common % number == 0)
+            raise ValueError(
+                f"{stage.place}.array.update.generator_sharing = {sharing}: accepted: {possible} on hardware, where lines "
+                f"that share a generator lie in one beat; machines golden and fast run it"
+            )
+
+
 def _needs(stage: Stage, lanes: int) -> dict[str, Any]:
     """The parameters of the tile of one array, but lanes and the depth of the pulse generators' memory."""
     array, lines = stage.array, ArrayLines.of(stage, lanes)
     if array.update.mode == "exact":
-        raise ValueError(f"layers.{stage.name}.array.update.mode = exact: accepted: pulsed, on hardware")
-    lines.check_sharing(array.update.generator_sharing)
+        raise ValueError(f"{stage.place}.array.update.mode = exact: accepted: pulsed, on hardware")
     reads = (stage.forward, stage.backward)
     drive_shifts = [_drive_shifts(stage, direction) for direction in ("forward", "backward")]
     return {
@@ -339,4 +366,8 @@ def _pulse_shifts(stage: Stage) -> tuple[int, int]:
     try:
         return parameters.shift_range(stage.array.update.management, stage.pulse_gain, stage.pulse_power)
     except ValueError as error:
-        raise ValueError(f"layers.{stage.name}.array.update: {error}") from error
+        update, device = stage.array.update, stage.array.device
+        raise ValueError(
+            f"{stage.place}.array: learning_rate = {stage.learning_rate} with update.desired_bl = {update.desired_bl} and "
+            f"device.dw_min = {device.dw_min}: {error}, on hardware"
+        ) from error

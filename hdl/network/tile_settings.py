@@ -78,7 +78,7 @@ class TileSettings:
         needed = TileParameters.of(stage, parameters.lanes)
         missing = parameters.lacks(needed, pulse_base)
         if missing:
-            raise ValueError(f"layers.{stage.name}: this tile lacks {missing}: accepted: what its parameters hold")
+            raise ValueError(f"{stage.place}: this tile lacks {missing}: accepted: what its parameters hold")
         return cls(
             column_beats=lines.columns.beats,
             row_beats=lines.rows.beats,

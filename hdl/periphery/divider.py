@@ -8,13 +8,14 @@ time, ``latency`` cycles each; the result may wait for its taker.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 from pydantic import Field
 
 from emulator.config import Stage
+from emulator.config.schema import IntegerChoice
 from emulator.fixed import RECIPROCAL_GUARD_BITS
 from hdl.block import Block, Parameters
 from hdl.shapes import record, stream_of
@@ -23,7 +24,9 @@ from hdl.shapes import record, stream_of
 class DividerParameters(Parameters):
     numerator_bits: int = Field(29, ge=1, le=62, description="bits of numerator, quotient and remainder")
     denominator_bits: int = Field(15, ge=1, le=62, description="bits of the denominator")
-    radix: Literal[2, 4, 8, 16] = Field(2, description="quotient digits are of this radix: log2 bits per cycle")
+    radix: Annotated[Literal[2, 4, 8, 16], IntegerChoice] = Field(
+        2, description="quotient digits are of this radix: log2 bits per cycle"
+    )
 
     @classmethod
     def of(cls, stage: Stage, lanes: int) -> DividerParameters:

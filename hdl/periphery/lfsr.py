@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import xor
-from typing import Literal
+from typing import Annotated, Literal
 
 from amaranth.hdl import Cat, Module, Value
 from amaranth.lib.wiring import In, Out
 from pydantic import Field
 
 from emulator.config import Stage
+from emulator.config.schema import IntegerChoice
 from emulator.fixed import TAPS, WORD_BITS
 from hdl.block import Block, Parameters
 from hdl.pipeline import pipeline
@@ -31,7 +32,7 @@ def next_state(state: Value, width: int) -> Value:
 
 
 class LfsrParameters(Parameters):
-    width: Literal[32, 48, 64] = Field(64, description="bits of the state")
+    width: Annotated[Literal[32, 48, 64], IntegerChoice] = Field(64, description="bits of the state")
 
     @classmethod
     def of(cls, stage: Stage, lanes: int) -> LfsrParameters:

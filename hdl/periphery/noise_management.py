@@ -20,7 +20,7 @@ word is not looked at.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, enum
@@ -28,6 +28,7 @@ from amaranth.lib.wiring import In, Out
 from pydantic import Field
 
 from emulator.config import Stage
+from emulator.config.schema import IntegerChoice
 from emulator.fixed import LARGEST_EXPONENT, RECIPROCAL_GUARD_BITS
 from hdl.block import Block, Parameters
 from hdl.fixed import bit_length, power_of_two
@@ -64,7 +65,9 @@ class NoiseManagementParameters(Parameters):
     )
     magnitude_bits: int = Field(15, ge=1, le=30, description="bits of the maximum")
     dac_fraction: int = Field(9, ge=1, le=14, description="fraction bits of a DAC code")
-    radix: Literal[2, 4, 8, 16] = Field(2, description="of the divider's quotient digits, for mode exact")
+    radix: Annotated[Literal[2, 4, 8, 16], IntegerChoice] = Field(
+        2, description="of the divider's quotient digits, for mode exact"
+    )
 
     @classmethod
     def of(cls, stage: Stage, lanes: int) -> NoiseManagementParameters:

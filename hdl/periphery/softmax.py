@@ -11,7 +11,7 @@ per cycle; then a cycle per class for the exponentials, a division per class, an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
@@ -20,6 +20,7 @@ from amaranth.lib.wiring import In, Out
 from pydantic import Field, model_validator
 
 from emulator.config import Stage
+from emulator.config.schema import IntegerChoice
 from emulator.config.tables import EXPONENTIAL_RANGE, FINE_FRACTION_BITS, exponential_tables
 from emulator.fixed import PATH_BITS, SOFTMAX_FRACTION_BITS
 from hdl.block import Block, Parameters
@@ -39,7 +40,7 @@ class SoftmaxParameters(Parameters):
     classes: int = Field(10, ge=2, le=256, description="elements of a vector")
     adc_fraction: int = Field(7, ge=1, le=14, description="A, fraction bits of a logit")
     magnitude_bits: int = Field(16, ge=1, le=PATH_BITS, description="bits of a logit's magnitude, sign excluded")
-    radix: Literal[2, 4, 8, 16] = Field(2, description="of the divider")
+    radix: Annotated[Literal[2, 4, 8, 16], IntegerChoice] = Field(2, description="of the divider")
     serial: bool = Field(False, description="products and quotients bit by bit, of 1 lane: small and slow")
 
     @model_validator(mode="after")

@@ -8,13 +8,14 @@ cycles each; the result may wait for its taker.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 from pydantic import Field
 
 from emulator.config import Stage
+from emulator.config.schema import IntegerChoice
 from emulator.fixed import GAIN_BITS
 from hdl.block import Block, Parameters
 from hdl.shapes import record, stream_of
@@ -22,7 +23,9 @@ from hdl.shapes import record, stream_of
 
 class SquareRootParameters(Parameters):
     bits: int = Field(2 * GAIN_BITS, ge=2, le=62, multiple_of=2, description="bits of the value; the root has half")
-    radix: Literal[2, 4] = Field(2, description="root digits are of this radix: log2 root bits per cycle")
+    radix: Annotated[Literal[2, 4], IntegerChoice] = Field(
+        2, description="root digits are of this radix: log2 root bits per cycle"
+    )
 
     @classmethod
     def of(cls, stage: Stage, lanes: int) -> SquareRootParameters:

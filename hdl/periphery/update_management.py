@@ -11,7 +11,7 @@ alignment, a square root, and one divider used for x, then for delta. No mode's 
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
@@ -19,6 +19,7 @@ from amaranth.lib.wiring import In, Out
 from pydantic import Field
 
 from emulator.config import Stage
+from emulator.config.schema import IntegerChoice
 from emulator.fixed import GAIN_BITS, LARGEST_EXPONENT
 from hdl.block import Block, Parameters
 from hdl.fixed import bit_length, halved, without_leading_zeros
@@ -46,7 +47,9 @@ class UpdateManagementParameters(Parameters):
     delta_magnitude_bits: int = Field(15, ge=1, le=15, description="bits of the maximum of delta")
     x_fraction: int = Field(12, ge=0, le=14, description="fraction bits of x")
     probability_bits: int = Field(24, ge=2, le=24, description="fraction bits of a probability word")
-    radix: Literal[2, 4] = Field(2, description="of the digits of root and quotients: log2 bits per cycle, for exact")
+    radix: Annotated[Literal[2, 4], IntegerChoice] = Field(
+        2, description="of the digits of root and quotients: log2 bits per cycle, for exact"
+    )
 
     @classmethod
     def of(cls, stage: Stage, lanes: int) -> UpdateManagementParameters:

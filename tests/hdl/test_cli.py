@@ -14,7 +14,7 @@ from emulator.config import load
 from hdl import report
 from hdl.block import Block
 from hdl.blocks import BLOCKS
-from hdl.cli import BlockError, main, parameters_for_stage
+from hdl.cli import BlockError, main, parameters_for_stage, parameters_of
 from hdl.periphery.max_search import MaxSearchParameters
 from hdl.report import Device, Result
 from hdl.tools import ToolError
@@ -81,8 +81,19 @@ def test_export_for_a_layer_of_a_config() -> None:
     expected = MaxSearchParameters.of(stage, 5).model_dump()
     assert exported("max_search", "--config", "lenet", "--layer", stage.name, "--lanes", "5") == expected
     assert exported("max_search", "--config", "lenet", "--layer", stage.name)["lanes"] == 8
+    assert exported("tile", "--set", "update_modes=['exact', 'none']")["update_modes"] == ["exact", "none"]
     overridden = exported("max_search", "--config", "lenet", "--layer", stage.name, "--set", "magnitude_bits=3")
     assert overridden == {"lanes": 8, "magnitude_bits": 3}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_no_parameter_takes_a_value_of_another_type(name: str) -> None:
+    parameters_class = BLOCKS[name].parameters_class
+    for parameter, default in parameters_class().model_dump().items():
+        others = {bool: (0, 1, "true"), int: (True, 1.0, "1"), str: (True, 1)}.get(type(default), (True, 1, "none"))
+        for value in (*others, float(default) if isinstance(default, int) else 0.5):
+            with pytest.raises(BlockError, match=rf"{name}: {parameter} = .*: accepted: "):
+                parameters_of(name, BLOCKS[name], {parameter: value})
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -160,13 +171,26 @@ def test_export_replaces_what_was_there() -> None:
     [
         (("maxsearch",), r"block 'maxsearch': unknown; accepted: .*\bmax_search\b.*"),
         (("max_search", "--set", "bits=3"), r"max_search: bits: unknown field; accepted: lanes, magnitude_bits"),
-        (("max_search", "--set", "lanes=0"), r"max_search: lanes = 0: accepted: greater than or equal to 1 .*"),
-        (("max_search", "--set", "lanes=many"), r"max_search: lanes = 'many': accepted: a valid integer.*"),
+        (
+            ("max_search", "--set", "lanes=0"),
+            r"max_search: lanes = 0: accepted: integer >= 1, <= 64 \(elements per beat\)",
+        ),
+        (("max_search", "--set", "lanes=many"), r"max_search: lanes = 'many': accepted: integer >= 1, <= 64 .*"),
+        (("max_search", "--set", "lanes=true"), r"max_search: lanes = true: accepted: integer >= 1, <= 64 .*"),
+        (("max_search", "--set", "lanes=4.0"), r"max_search: lanes = 4\.0: accepted: integer >= 1, <= 64 .*"),
+        (("max_search", "--set", "lanes='4'"), r"max_search: lanes = '4': accepted: integer >= 1, <= 64 .*"),
+        (
+            ("max_search", "--set", f"lanes={'9' * 5000}"),
+            r"max_search: lanes = '9+\.\.\.: accepted: integer >= 1, <= 64 .*",
+        ),
+        (("max_search", "--set", "lanes=4\nx=2"), r"max_search: lanes = '4\\nx=2': accepted: integer .*"),
+        (("divider", "--set", "radix=2.0"), r"divider: radix = 2\.0: accepted: 2, 4, 8, 16 .*"),
+        (("tile", "--set", "update_modes=exact"), r"tile: update_modes = 'exact': accepted: list of .*"),
         (("max_search", "--set", "lanes"), r"--set 'lanes': accepted: name=value"),
-        (("max_search", "--lanes", "65"), r"max_search: lanes = 65: accepted: less than or equal to 64 .*"),
+        (("max_search", "--lanes", "65"), r"max_search: lanes = 65: accepted: integer >= 1, <= 64 .*"),
         (("max_search", "--lanes", "0"), r"Invalid value for '--lanes': 0 is not in the range x>=1"),
         (("divider", "--lanes", "4"), r"divider: lanes: unknown field; accepted: numerator_bits, .*"),
-        (("divider", "--set", "radix=3"), r"divider: radix = 3: accepted: 2, 4, 8 or 16 .*"),
+        (("divider", "--set", "radix=3"), r"divider: radix = 3: accepted: 2, 4, 8, 16 .*"),
         (("max_search", "--config", "lenet"), r"--config without --layer; accepted: both or none"),
         (("max_search", "--layer", "K1"), r"--layer without --config; accepted: both or none"),
         (
@@ -174,6 +198,10 @@ def test_export_replaces_what_was_there() -> None:
             r"layer 'K9': no array of lenet; accepted: K1, K2, W3, W4",
         ),
         (("max_search", "--config", "no", "--layer", "K1"), r"config 'no': no such preset; accepted: .*"),
+        (
+            ("tile", "--config", "lenet-fp", "--layer", "K1"),
+            r"tile: layers\.K1\.array\.update\.mode = exact: accepted: pulsed, on hardware",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(
@@ -270,7 +298,7 @@ def test_report_into_a_page(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
             ("divider", "--set", "lanes=3"),
             r"--set lanes: no block has it; accepted: denominator_bits, numerator_bits, radix",
         ),
-        (("max_search", "--lanes", "80"), r"max_search: lanes = 80: accepted: less than or equal to 64 .*"),
+        (("max_search", "--lanes", "80"), r"max_search: lanes = 80: accepted: integer >= 1, <= 64 .*"),
         (("--into", "missing.md"), r"missing\.md: No such file or directory; accepted: .*"),
     ],
 )

@@ -11,9 +11,10 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from emulator.fixed import Flags, Integers
+from emulator.frozen import Frozen
 
 #: Rounds products of a step and a factor to the LSB of the weight, as ``array.weight.rounding`` says.
 Rounding = Callable[[Integers], Integers]
@@ -22,10 +23,8 @@ Rounding = Callable[[Integers], Integers]
 Parameters = dict[str, Integers]
 
 
-class Device(BaseModel):
+class Device(Frozen):
     """Fields that the periphery must know of any device: the mean step, and whether steps are noisy."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: Any
     dw_min: float = Field(0.001, gt=0, le=0.1, description="mean weight change of one coincidence")

@@ -322,8 +322,16 @@ def test_exact_updates_are_refused() -> None:
 def test_sharing_across_beats_is_refused() -> None:
     """Pixels of three channels: the second one would begin in the middle of a generator's lines."""
     stage = load("tiny", ["array.update.generator_sharing=2"]).stages[1]
-    with pytest.raises(ValueError, match="generator_sharing = 2: accepted: a divisor of the first line"):
+    line = r"layers\.W2\.array\.update\.generator_sharing = 2: accepted: 1 on hardware, .*; machines golden and fast run it"
+    with pytest.raises(ValueError, match=line):
         TileParameters.of(stage, 4)
+
+
+def test_sharing_within_beats_names_what_is_accepted() -> None:
+    """One segment of 5 lines and the bias: generators are shared by 1 or 5 of them, in beats of 5 or 10 lanes."""
+    stage = load("tiny", ["layers.W3.array.update.generator_sharing=2"]).stages[2]
+    with pytest.raises(ValueError, match=r"layers\.W3\..* = 2: accepted: 1, 5 on hardware"):
+        TileParameters.of(stage, 10)
 
 
 @pytest.mark.parametrize(
