@@ -21,7 +21,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from emulator.errors import CrosspointError
 from sim import runner
 from sim.runner import Design, SimulationError
 
@@ -56,9 +55,8 @@ OPTIMISED, PLAIN = "-O2", "-O0"
 OPTIMISATION = {"OPT_FAST": OPTIMISED, "OPT_SLOW": PLAIN, "OPT_GLOBAL": OPTIMISED}
 
 
-class NativeError(CrosspointError, SimulationError):
-    """A native simulation that cannot be built, hangs, breaks the stream contract or is asked for what it does not have.
-    To a user it is one line, to a test a failure."""
+class NativeError(SimulationError):
+    """A native simulation that cannot be built, hangs, breaks the stream contract or is asked for what it does not have."""
 
 
 def library(design: Design, *, waves: bool) -> Path:

