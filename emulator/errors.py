@@ -19,3 +19,7 @@ class CheckpointError(CrosspointError):
 
 class MachineError(CrosspointError):
     """A machine that is unknown, not installed or unable to run the configuration."""
+
+
+class MemoryNeedError(CrosspointError):
+    """Work that needs more memory than there is here."""
