@@ -10,16 +10,18 @@ Everything in one process, in turns, in CPU seconds; best of the rounds.
 
 from __future__ import annotations
 
-import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.training_speed import WARM_UP, trainer
+from emulator.command_line import run_command
 from emulator.config import Config, load
 from emulator.fixed import TAPS, WORD_BITS
 from emulator.machine import build_machine
@@ -102,15 +104,14 @@ def seconds(run: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--data", default="digits")
-    arguments.add_argument("--data-dir", type=Path)
-    options = arguments.parse_args()
-    data = load_dataset(options.data, height=28, width=28, classes=10, data_dir=options.data_dir)
-    count = min(IMAGES, len(data.train_images) - WARM_UP)
-    images = data.train_images[:count]
-    bl10, bl40 = (trainer("fast", load(preset), data) for preset in ("lenet-nm-bm", "lenet-bl40"))
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--data", default="digits", show_default=True, metavar="NAME|FOLDER")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="FOLDER")
+def main(data: str, data_dir: Path | None) -> None:
+    dataset = load_dataset(data, height=28, width=28, classes=10, data_dir=data_dir)
+    count = min(IMAGES, len(dataset.train_images) - WARM_UP)
+    images = dataset.train_images[:count]
+    bl10, bl40 = (trainer("fast", load(preset), dataset) for preset in ("lenet-nm-bm", "lenet-bl40"))
     inferring = build_machine("fast", load("lenet-nm-bm"))
     compared = NumbaImage(load("lenet-nm-bm"))
     runs = {
@@ -137,4 +138,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "python -m benchmarks.engine_language"))

@@ -1,15 +1,14 @@
 """Runs that compare machines bit by bit, recorded one by one in results/equality/runs.jsonl.
 
-    python -m benchmarks.equality_runs --data-dir DIR [--only TEXT ...] [--out runs/equality]
+    python -m benchmarks.equality_runs --data-dir DIR [--only TEXT]... [--out runs/equality]
 
 Each run is one or more commands of `python -m emulator`, of which the last one's answer counts. What is recorded is not run
 again as long as no machine has changed since. A run that was stopped goes on from its checkpoints. A comparison that finds a
-difference is recorded too, and is an error.
+difference is recorded too, and gives exit code 1.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import subprocess
@@ -19,6 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
+from emulator.command_line import run_command
+from emulator.errors import CrosspointError
 from emulator.training.loop import CHECKPOINT_NAME
 
 ROOT = Path(__file__).parents[1]
@@ -92,7 +95,7 @@ def commit() -> str:
 
 
 def perform(run: EqualityRun, data_dir: Path, out: Path) -> Record:
-    """Raises SystemExit if a command fails; a difference is an answer."""
+    """Raises CrosspointError if a command fails; a difference is an answer."""
     begin = time.monotonic()
     answer = ""
     for command in run.commands:
@@ -106,7 +109,7 @@ def perform(run: EqualityRun, data_dir: Path, out: Path) -> Record:
         )
         lines = done.stdout.splitlines()
         if done.returncode not in (0, 1) or not lines:
-            raise SystemExit(f"error: {command}: exit code {done.returncode}")
+            raise CrosspointError(f"{command}: exit code {done.returncode}; accepted: a command that ends well")
         answer = lines[-1]
         print(answer, flush=True)
     return {
@@ -127,28 +130,26 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--data-dir", type=Path, required=True, help="folder of the MNIST idx files")
-    arguments.add_argument(
-        "--only", nargs="+", default=[""], metavar="TEXT", help="runs whose commands have one of these"
-    )
-    arguments.add_argument("--out", type=Path, default=ROOT / "runs" / "equality")
-    options = arguments.parse_args()
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--data-dir", type=click.Path(path_type=Path), required=True, help="Folder of the MNIST idx files.")
+@click.option("--only", multiple=True, metavar="TEXT", help="Runs whose commands have one of these. Repeatable.")
+@click.option("--out", type=click.Path(path_type=Path), default=ROOT / "runs" / "equality")
+def main(data_dir: Path, only: tuple[str, ...], out: Path) -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     done = {"; ".join(record["commands"]) for record in records() if holds(record)}
     different = []
     for run in RUNS:
-        if run.name in done or not any(text in run.name for text in options.only):
+        if run.name in done or not any(text in run.name for text in only or ("",)):
             continue
-        record = perform(run, options.data_dir.resolve(), options.out.resolve())
+        record = perform(run, data_dir.resolve(), out.resolve())
         with open(RECORDS, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         if not record["answer"].startswith(EQUAL):
             different.append(run.name)
     if different:
-        raise SystemExit("error: different: " + ", ".join(different))
+        click.echo("different: " + ", ".join(different))
+    return 1 if different else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "python -m benchmarks.equality_runs"))

@@ -1,6 +1,6 @@
 """Exact against power-of-two management: what leaving out the dividers and the square root costs in accuracy.
 
-    python -m benchmarks.management_study --data-dir DIR [--seeds 1 2] [--table]
+    python -m benchmarks.management_study --data-dir DIR [--seed N]... [--table]
 
 Trains row 15 of the paper's table (`lenet-bl1-um`) on MNIST for ten epochs with every combination of noise management of
 the backward reads and update management, and records the mean test error of epochs 8 to 10 for every seed.
@@ -9,9 +9,11 @@ the backward reads and update management, and records the mean test error of epo
 
 from __future__ import annotations
 
+import sys
 from itertools import product
 
 from benchmarks.study import Case, Study
+from emulator.command_line import run_command
 
 MODES = ("exact", "power_of_two")
 
@@ -31,4 +33,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main(__doc__)
+    sys.exit(run_command(STUDY.command(__doc__), "python -m benchmarks.management_study"))

@@ -9,7 +9,6 @@ results/runs to have it again). It can be stopped at any moment and started agai
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,10 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 from tqdm import tqdm
 
 from benchmarks.record import record, record_path
 from benchmarks.summary import COMPARED, COMPARED_EPOCHS, LAST, ROWS
+from emulator.command_line import run_command
+from emulator.errors import CrosspointError
 from emulator.training.loop import CHECKPOINT_NAME
 from emulator.training.provenance import Provenance
 
@@ -58,14 +60,15 @@ def paper_runs() -> list[PaperRun]:
     return runs + [PaperRun(preset, "fast", 2, short) for preset in COMPARED]
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--data-dir", type=Path, required=True, help="folder of the MNIST idx files")
-    arguments.add_argument("--out", type=Path, default=ROOT / "runs" / "paper")
-    arguments.add_argument("--at-once", type=int, default=2, help="runs side by side, one core each")
-    options = arguments.parse_args()
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--data-dir", type=click.Path(path_type=Path), required=True, help="Folder of the MNIST idx files.")
+@click.option("--out", type=click.Path(path_type=Path), default=ROOT / "runs" / "paper")
+@click.option(
+    "--at-once", type=click.IntRange(min=1), default=2, show_default=True, help="Runs side by side, one core each."
+)
+def main(data_dir: Path, out: Path, at_once: int) -> None:
     commit = Provenance.find().commit
-    data_dir, out = options.data_dir.resolve(), options.out.resolve()
+    data_dir, out = data_dir.resolve(), out.resolve()
 
     def train(run: PaperRun) -> str | None:
         """None, or what went wrong."""
@@ -77,14 +80,14 @@ def main() -> None:
         return None
 
     runs = [run for run in paper_runs() if not run.recorded()]
-    with ThreadPoolExecutor(options.at_once) as pool, tqdm(total=len(runs), unit=" runs") as bar:
+    with ThreadPoolExecutor(at_once) as pool, tqdm(total=len(runs), unit=" runs") as bar:
         failures = []
         for failure in pool.map(train, runs):
             failures += [failure] if failure else []
             bar.update(1)
     if failures:
-        raise SystemExit("error: " + "; ".join(failures))
+        raise CrosspointError("; ".join(failures))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "python -m benchmarks.paper_runs"))

@@ -8,12 +8,15 @@ reads each folder's checkpoint, which the folder of a run of `python -m emulator
 
 from __future__ import annotations
 
-import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import click
+
 from emulator.atomic import write_atomically
+from emulator.command_line import run_command
 from emulator.training.checkpoint import read_checkpoint
 from emulator.training.loop import CHECKPOINT_NAME
 from emulator.training.provenance import Provenance
@@ -55,14 +58,13 @@ def record(run: Path, commit: str) -> Path:
     return path
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("runs", type=Path, nargs="+")
-    arguments.add_argument("--commit", default=Provenance.find().commit, help="of the code that ran, if not this one")
-    options = arguments.parse_args()
-    for run in options.runs:
-        print(record(run, options.commit))
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--commit", metavar="HASH", help="Of the code that ran, if not this one.")
+def main(runs: tuple[Path, ...], commit: str | None) -> None:
+    for run in runs:
+        click.echo(record(run, commit or Provenance.find().commit))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "python -m benchmarks.record"))

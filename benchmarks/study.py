@@ -6,7 +6,6 @@ cut at any time.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import click
 from tqdm import tqdm
 
 from emulator.config import Config, load
@@ -100,12 +100,17 @@ class Study:
             errors.append(100 * float(wrong.mean()))
         return errors
 
-    def main(self, description: str | None) -> None:
-        arguments = argparse.ArgumentParser(description=description)
-        arguments.add_argument("--data-dir", type=Path, help="folder of the MNIST idx files")
-        arguments.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
-        arguments.add_argument("--table", action="store_true", help="only print the table of what is recorded")
-        options = arguments.parse_args()
-        if not options.table:
-            self.run(load_dataset("mnist", height=28, width=28, classes=10, data_dir=options.data_dir), options.seeds)
-        print(self.table(), end="")
+    def command(self, description: str | None) -> click.Command:
+        """The study's command line."""
+
+        @click.command(help=description, context_settings={"help_option_names": ["-h", "--help"]})
+        @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the MNIST idx files.")
+        @click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True, default=(1, 2), show_default=True,
+                      help="Repeatable.")  # fmt: skip
+        @click.option("--table", is_flag=True, help="Only print the table of what is recorded.")
+        def main(data_dir: Path | None, seeds: tuple[int, ...], table: bool) -> None:
+            if not table:
+                self.run(load_dataset("mnist", height=28, width=28, classes=10, data_dir=data_dir), seeds)
+            click.echo(self.table(), nl=False)
+
+        return main

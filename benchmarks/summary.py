@@ -7,10 +7,12 @@ paper's own figures. A table stands between ``<!-- NAME table -->`` and ``<!-- e
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import click
 import matplotlib
 
 matplotlib.use("svg")
@@ -18,6 +20,8 @@ import matplotlib.pyplot as plt
 
 from benchmarks import equality_runs, management_study, rounding_study, width_study
 from emulator.atomic import write_atomically
+from emulator.command_line import run_command
+from emulator.errors import CrosspointError
 
 # Names in the file that stay, so that it changes with its data alone.
 matplotlib.rcParams["svg.hashsalt"] = "curves"
@@ -131,15 +135,16 @@ def draw_curves(path: Path) -> None:
 
 
 def place_table(page: Path, name: str, table: str) -> None:
-    """Put a table into a page, in place of the one that is there."""
+    """Put a table into a page, in place of the one that is there. Raises CrosspointError for a page without its mark."""
     text = page.read_text(encoding="utf-8")
     before, mark, after = text.partition(f"<!-- {name} table -->\n")
     if not mark:
-        raise SystemExit(f"error: {page}: no line <!-- {name} table -->")
+        raise CrosspointError(f"{page}: no line <!-- {name} table -->; accepted: a page with it, above the table")
     _, end, rest = after.partition("<!-- end -->\n")
     write_atomically(page, f"{before}{mark}\n{table}\n\n<!-- end -->\n{rest if end else after}".encode())
 
 
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     draw_curves(RESULTS / "curves.svg")
     place_table(RESULTS.parent / "README.md", "paper", paper_table())
@@ -152,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "python -m benchmarks.summary"))

@@ -8,15 +8,17 @@ outer product of every array.
 
 from __future__ import annotations
 
-import argparse
 import resource
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 from tqdm import tqdm
 
+from emulator.command_line import run_command
 from emulator.config import Config, load
 from emulator.machine import build_machine
 from emulator.training.datasets import Dataset, load_dataset
@@ -71,26 +73,25 @@ def trainer(machine: str, config: Config, data: Dataset) -> Callable[[int], None
     return run
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--data", default="digits")
-    arguments.add_argument("--data-dir", type=Path)
-    arguments.add_argument("--rounds", type=int, default=ROUNDS)
-    options = arguments.parse_args()
-    data = load_dataset(options.data, height=28, width=28, classes=10, data_dir=options.data_dir)
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--data", default="digits", show_default=True, metavar="NAME|FOLDER")
+@click.option("--data-dir", type=click.Path(path_type=Path), metavar="FOLDER")
+@click.option("--rounds", type=click.IntRange(min=1), default=ROUNDS, show_default=True)
+def main(data: str, data_dir: Path | None, rounds: int) -> None:
+    images = load_dataset(data, height=28, width=28, classes=10, data_dir=data_dir)
     print(f"{'':32s} {'images/s per core':>18s} {'times the floor':>16s}")
     for label, (preset, slices) in CASES.items():
         config = load(preset)
-        count = min(len(data.train_images) - WARM_UP, max(slices))
+        count = min(len(images.train_images) - WARM_UP, max(slices))
         runs = {"floor": (floor(config), 1000)}
-        for machine, images in zip(("fast", "reference", "golden"), slices, strict=True):
-            runs[machine] = (trainer(machine, config, data), min(images, count))
+        for machine, length in zip(("fast", "reference", "golden"), slices, strict=True):
+            runs[machine] = (trainer(machine, config, images), min(length, count))
         best = dict.fromkeys(runs, 0.0)
-        for _ in tqdm(range(options.rounds), desc=label, leave=False):
-            for name, (run, images) in runs.items():
+        for _ in tqdm(range(rounds), desc=label, leave=False):
+            for name, (run, length) in runs.items():
                 start = time.process_time()
-                run(images)
-                best[name] = max(best[name], images / (time.process_time() - start))
+                run(length)
+                best[name] = max(best[name], length / (time.process_time() - start))
         print(f"{label}")
         for name, speed in best.items():
             print(f"  {name:30s} {speed:18.0f} {best['floor'] / speed:16.2f}")
@@ -98,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "python -m benchmarks.training_speed"))

@@ -1,6 +1,6 @@
 """Accuracy against the width of every digital word: the measurement that the default widths rest on.
 
-    python -m benchmarks.width_study --data-dir DIR [--seeds 1 2] [--table]
+    python -m benchmarks.width_study --data-dir DIR [--seed N]... [--table]
 
 Trains row 15 of the paper's table (`lenet-bl1-um`) on MNIST for three epochs with one word narrowed or widened at a
 time, and records the mean test error of epochs 2 and 3 for every seed. ``--table`` only prints what is recorded.
@@ -8,7 +8,10 @@ time, and records the mean test error of epochs 2 and 3 for every seed. ``--tabl
 
 from __future__ import annotations
 
+import sys
+
 from benchmarks.study import Case, Study
+from emulator.command_line import run_command
 
 #: Word, config field, values; the preset's own value is measured as the baseline.
 WORDS: dict[str, tuple[str, list[str]]] = {
@@ -45,4 +48,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main(__doc__)
+    sys.exit(run_command(STUDY.command(__doc__), "python -m benchmarks.width_study"))

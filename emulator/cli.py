@@ -13,6 +13,7 @@ from emulator.command_line import run_command
 from emulator.config import Config, load
 from emulator.config.advice import advice
 from emulator.machine import MACHINES, Connection, builder
+from emulator.machine_memory import check_machines
 
 if TYPE_CHECKING:  # what it imports is not needed by all commands
     from emulator.training.datasets import Bytes, Dataset
@@ -121,6 +122,7 @@ def train(
 
     build = builder([machine_name], connection_of(port, baud, patience))
     config = load(config_source, assignments, seed)
+    check_machines([machine_name], config)
     if out is None:
         suffix = "" if seed is None else f"-seed{seed}"
         out = Path("runs") / f"{_file_name(config.name)}-{machine_name}-{_file_name(Path(data).name)}{suffix}"
@@ -182,6 +184,7 @@ def compare(
         raise click.UsageError(f"--machines {machines!r}: accepted: two or more of {', '.join(MACHINES)}, with commas")
     build = builder(names, connection_of(port, baud, patience))
     config = load(config_source, assignments, seed)
+    check_machines(names, config)
     images, labels = load_first_images(config, data, data_dir, image_count)
     if trace or trace_out is not None:
         verdict = compare_with_traces(config, names, images, labels, build=build, trace_out=trace_out)

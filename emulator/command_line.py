@@ -16,15 +16,15 @@ INTERRUPTED_EXIT = 130
 TERMINATED_EXIT = 143
 
 
-def run_command(commands: click.Group, program: str, arguments: Sequence[str] | None) -> int:
-    """Run a command of the group; returns the exit code of the process."""
+def run_command(commands: click.Command, program: str, arguments: Sequence[str] | None = None) -> int:
+    """Run a command, or one of a group; returns the exit code of the process."""
     try:
         with raising_terminated():
             result = commands.main(args=arguments, prog_name=program, standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except BrokenPipeError:
-        # The reader of stdout is gone. Python would complain once more when it flushes at exit.
+    except (BrokenPipeError, SystemExit):
+        # The reader of stdout is gone; click makes a SystemExit of it. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ERROR_EXIT
     except click.UsageError as error:
@@ -36,6 +36,10 @@ def run_command(commands: click.Group, program: str, arguments: Sequence[str] | 
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}; accepted: a readable, writable place with room")
+    except MemoryError as error:
+        # NumPy says how much was asked for; Python itself says nothing.
+        reason = str(error).removesuffix(".") or "the system gives this process no more"
+        return _fail(f"out of memory: {reason}; accepted: what fits into the memory here")
     except (KeyboardInterrupt, click.Abort):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED_EXIT
@@ -53,7 +57,7 @@ def _accepted(error: click.UsageError) -> str:
         return f"; accepted: {', '.join(sorted(context.command.commands))}"
     if isinstance(error, click.NoSuchOption):
         options = [name for parameter in context.command.params for name in parameter.opts if name.startswith("--")]
-        return f"; accepted: {', '.join(options)}"
+        return f"; accepted: {', '.join(options) or 'no option'}"
     return ""
 
 

@@ -42,3 +42,7 @@ class DivergenceError(MachineError):
             f"machine 'reference': layer {self.layer}: weights are no longer finite after {place}: "
             f"learning_rate = {self.learning_rate:g}; accepted: a smaller one"
         )
+
+
+class MemoryNeedError(CrosspointError):
+    """Work that needs more memory than there is here."""

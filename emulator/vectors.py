@@ -19,7 +19,13 @@ from typing import Any
 import numpy as np
 
 from emulator.atomic import write_atomically
+from emulator.memory import require_memory
 from emulator.vector_cases import Port, Vectors, draw_cases
+
+#: Cases that are drawn to see how large one is.
+SAMPLE = 16
+#: Bytes at least that a set of cases takes, for each byte of its words: as drawn, as Python's integers, and as text.
+BYTES_PER_BYTE = 4
 
 
 def write_vectors(block: str, count: int, seed: int, out: Path) -> list[Path]:
@@ -27,8 +33,10 @@ def write_vectors(block: str, count: int, seed: int, out: Path) -> list[Path]:
 
     Nothing is written before everything is drawn; then every file in one step, the JSON last, so that a set whose
     JSON is there is whole.
-    Raises CrosspointError for an unknown block or a count or seed out of range, OSError where ``out`` is not writable.
+    Raises CrosspointError for an unknown block or a count or seed out of range, MemoryNeedError for more cases than
+    the memory holds, OSError where ``out`` is not writable.
     """
+    _check_memory(block, count, seed)
     vectors = draw_cases(block, count, seed)
     description = json.dumps(_describe(block, count, seed, vectors), indent=2) + "\n"
     contents = {f"{block}.{name}.hex": _hexadecimal(port) for _, name, port in _ports(vectors)}
@@ -38,6 +46,13 @@ def write_vectors(block: str, count: int, seed: int, out: Path) -> list[Path]:
     for name, content in contents.items():
         write_atomically(out / name, content)
     return [out / name for name in contents]
+
+
+def _check_memory(block: str, count: int, seed: int) -> None:
+    sample = min(count, SAMPLE)
+    words = sum(port.values.nbytes for _, _, port in _ports(draw_cases(block, sample, seed)))
+    needed = BYTES_PER_BYTE * words * count // sample
+    require_memory(f"count = {count} of block {block}", needed, "fewer cases, in several calls with seeds of their own")
 
 
 def _ports(vectors: Vectors) -> Iterator[tuple[str, str, Port]]:

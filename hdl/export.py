@@ -23,6 +23,7 @@ from amaranth.lib import stream, wiring
 from emulator.atomic import write_together
 from emulator.errors import CrosspointError
 from hdl.block import Block, warnings_as_errors
+from hdl.lint import without_lint
 from hdl.memory import EXCLUSIVE
 from hdl.part import Part
 from hdl.shapes import fields_of
@@ -87,7 +88,7 @@ def to_verilog(name: str, component: wiring.Component, part: Part | None = None)
             source = verilog.convert(component, name=name, platform=part, strip_internal_attrs=True, emit_src=False)
         except verilog.YosysError as error:
             raise ToolError(f"Verilog of {name}: {reason(str(error))}") from error
-    return plain(source)
+    return without_lint(plain(source))
 
 
 def to_rtlil(name: str, component: wiring.Component, part: Part | None = None) -> str:

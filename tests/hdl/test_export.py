@@ -6,6 +6,7 @@ import functools
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from amaranth.hdl import Fragment
 
 from emulator.errors import CrosspointError
 from hdl.block import Block
-from hdl.blocks import BLOCKS
+from hdl.blocks import BLOCKS, NETWORK, NETWORK_AXI
+from hdl.cli import export_network, network_of
 from hdl.export import describe, plain, to_verilog, write_export
+from hdl.lint import LINT_OFF
+from hdl.network.network import Network
 from hdl.periphery.divider import Divider, DividerParameters
-from hdl.tools import ToolError
+from hdl.tools import YOSYS, ToolError
 
 
 @functools.cache
@@ -28,13 +32,52 @@ def exported(name: str) -> tuple[str, dict[str, Any]]:
     return to_verilog(name, block), describe(name, block)
 
 
+def lint(folder: Path, name: str, verilog: str) -> None:
+    """Verilator, Icarus and Yosys take the Verilog, with all of their warnings on, without one; each in one process."""
+    (folder / "export.v").write_text(verilog)
+    check = f"read_verilog export.v; hierarchy -check -top {name}; proc; check -assert"
+    for command in (
+        [
+            str(Path(sys.executable).with_name("verilator-cli")),
+            "--lint-only",
+            "-Wall",
+            "--quiet",
+            "--top-module",
+            name,
+            "export.v",
+        ],
+        ["iverilog", "-g2001", "-Wall", "-t", "null", "-s", name, "export.v"],
+        [str(Path(sys.executable).with_name(YOSYS)), "-q", "-e", ".*", "-p", check],
+    ):
+        finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        printed = finished.stdout + finished.stderr
+        assert finished.returncode == 0 and not printed.strip(), f"{command[0]}: {printed}"
+
+
 @pytest.mark.parametrize("name", BLOCKS)
-def test_icarus_accepts_the_verilog_without_a_warning(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "block.v"
-    path.write_text(exported(name)[0])
-    command = ["iverilog", "-g2001", "-Wall", "-s", name, "-o", str(tmp_path / "block.vvp"), str(path)]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0 and finished.stderr == "", finished.stderr
+def test_tools_take_a_block_without_a_warning(name: str, tmp_path: Path) -> None:
+    lint(tmp_path, name, exported(name)[0])
+
+
+def test_tools_take_the_network_without_a_warning(tmp_path: Path) -> None:
+    """With the pins of AXI, which holds the one without."""
+    export_network(tmp_path / "network.v", NETWORK_AXI, network_of("tiny", ()))
+    lint(tmp_path, NETWORK_AXI, (tmp_path / "network.v").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["tiny", "smallest"])
+def test_tools_take_networks_of_every_kind_without_a_warning(preset: str, tmp_path: Path) -> None:
+    lint(tmp_path, NETWORK, to_verilog(NETWORK, Network(network_of(preset, ()))))
+
+
+def test_verilator_needs_what_the_export_switches_off(tmp_path: Path) -> None:
+    """Every warning of the list but those of the largest designs is one that an export of ours gives rise to."""
+    text = re.sub("^// verilator lint_off.*", "", exported("tile")[0], flags=re.MULTILINE)
+    (tmp_path / "export.v").write_text(text)
+    command = [str(Path(sys.executable).with_name("verilator-cli")), "--lint-only", "-Wall", "-Wno-fatal", "export.v"]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stderr
+    assert set(re.findall(r"%Warning-(\w+)", printed)) == set(LINT_OFF) - {"CASEOVERLAP", "UNOPTFLAT"}
 
 
 @pytest.mark.parametrize("name", BLOCKS)
