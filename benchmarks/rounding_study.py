@@ -9,8 +9,11 @@ dw_min is a quarter of an LSB, which the config refuses. ``--table`` only prints
 
 from __future__ import annotations
 
+import sys
+
 from benchmarks.study import Case, Study
 from benchmarks.width_study import assignments_of
+from emulator.command_line import run_command
 
 FRACTION_BITS = {"nearest": range(9, 12), "stochastic": range(5, 12)}
 
@@ -31,4 +34,4 @@ STUDY = Study(
 )
 
 if __name__ == "__main__":
-    STUDY.main(__doc__)
+    sys.exit(run_command(STUDY.command(__doc__), "python -m benchmarks.rounding_study"))
