@@ -35,6 +35,13 @@ def test_each_kind_strikes_as_often_as_asked(kind: str) -> None:
     assert (there == [LINE]) is False
 
 
+def test_kinds_strike_beside_each_other() -> None:
+    faults = FaultyLine(parse_rates(f"flip={RATE},drop={RATE},duplicate={RATE}"))
+    faults.from_board(LINE)
+    assert set(faults.counts) == {"flip", "drop", "duplicate"}
+    assert all(0.7 < count / (RATE * len(LINE)) < 1.3 for count in faults.counts.values())
+
+
 def test_flip_changes_one_bit() -> None:
     changed = [(a ^ b).bit_count() for a, b in zip(arrived(FaultyLine(Rates(flip=RATE)), LINE), LINE, strict=True)]
     assert set(changed) == {0, 1}

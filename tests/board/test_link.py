@@ -693,6 +693,7 @@ def test_a_closed_port_may_be_closed_again_and_after_its_device() -> None:
     with line(served(BoardModel(Recording(), IDENTITY))) as device:
         port = SerialPort(device, BAUD)
         port.write(bytes(100))
+        assert port.read(-1.0) == b""  # a time that is over
     port.close()
     port.close()
     with pytest.raises(LinkError, match=r"vanished \(.*\); accepted: a port that stays"):
