@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from amaranth.lib import data
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from emulator.config import Config, Stage
+from emulator.config.loading import describe_error
 from emulator.fixed import SOFTMAX_FRACTION_BITS
 from hdl.array.crossbar_parameters import CrossbarParameters
 from hdl.block import Parameters
+from hdl.deep_memory import column_bits
 from hdl.network.descriptor import DescriptorWidths, input_beats, output_beats
 from hdl.network.descriptor_word import common_bits, descriptor_layout, descriptor_words
 from hdl.network.tile_parameters import TileParameters
@@ -19,6 +21,10 @@ from hdl.periphery.im2col import Im2colBackParameters
 from hdl.periphery.softmax import SoftmaxParameters
 from hdl.shapes import width_for
 from hdl.single_port import SPRAM_ADDRESS_BITS
+
+#: Most words of all memories of a network. Verilog names the initial value of each in a line of its own: these are 400 MB of it,
+#: and several minutes of work, for more weights than any FPGA holds.
+MOST_MEMORY_WORDS = 1 << 24
 
 
 class NetworkParameters(Parameters):
@@ -54,13 +60,20 @@ class NetworkParameters(Parameters):
     @classmethod
     def of_config(cls, config: Config) -> NetworkParameters:
         """Hardware that holds the network of a config, and any other of these formats that is not larger. Raises
-        ValueError for formats that differ between layers."""
+        ValueError for formats that differ between layers, and for more memory than can be written down."""
         return cls.of_configs([config])
 
     @classmethod
     def of_configs(cls, configs: Sequence[Config]) -> NetworkParameters:
         """One hardware for several networks, as the first config has it. Memories that hold all arrays of all of them at
         once are more than enough for each."""
+        try:
+            return cls._of_configs(configs)
+        except ValidationError as error:
+            raise ValueError(describe_error(error, cls, ())) from error
+
+    @classmethod
+    def _of_configs(cls, configs: Sequence[Config]) -> NetworkParameters:
         stages = [stage for config in configs for stage in config.stages]
         devices, lanes = configs[0].hardware.lanes, configs[0].hardware.beat_lanes
         compact = configs[0].hardware.compact
@@ -92,6 +105,11 @@ class NetworkParameters(Parameters):
             slopes=tuple(slopes.values()),
             softmax=softmax.model_copy(update={"magnitude_bits": input_bits, "serial": compact}),
         )
+        if made.memory_words > MOST_MEMORY_WORDS:
+            raise ValueError(
+                f"{made.memory_words:,} words of memory, {made.crossbar.weight_words * devices:,} weights: accepted: at most "
+                f"{MOST_MEMORY_WORDS:,} words; a smaller input, fewer outputs or devices per weight"
+            )
         return made._made_for(configs) if compact else made
 
     def _made_for(self, configs: Sequence[Config]) -> NetworkParameters:
@@ -115,6 +133,13 @@ class NetworkParameters(Parameters):
         words = [word for config in configs for word in narrow.descriptor_words(config.stages)]
         mask, bits = common_bits(words, narrow.descriptor_layout.size)
         return narrow.model_copy(update={"fixed_mask": mask, "fixed_bits": bits})
+
+    @property
+    def memory_words(self) -> int:
+        """Words of the large memories: weights of all devices, in columns, and volumes of activations and errors."""
+        crossbar = self.crossbar
+        columns = -(-crossbar.weight_bits // column_bits(crossbar.weight_bits, crossbar.weight_words))
+        return crossbar.weight_words * crossbar.devices * columns + 2 * (self.volume_beats + self.error_beats)
 
     @property
     def descriptor_layout(self) -> data.StructLayout:
