@@ -27,6 +27,10 @@ from hdl.network.network_parameters import NetworkParameters
 DEFAULT_LANES = 8
 DEFAULT_CONFIG = "lenet-bl1-um"
 DEFAULT_DEVICE = "ecp5-85k"
+#: So many words of memory are told before the export of a network, whose time goes with them.
+LARGE_MEMORY_WORDS = 1_000_000
+#: The line of an initial value.
+VERILOG_BYTES_PER_WORD = 26
 
 parameter_option = click.option(
     "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A parameter of the block. Repeatable."
@@ -83,7 +87,13 @@ def export(
             raise click.UsageError(
                 f"{block_name} with --lanes or --layer; accepted: --config, and --set hardware.lanes=N"
             )
-        for path in export_network(output, block_name, network_of(config_source, assignments)):
+        parameters = network_of(config_source, assignments)
+        if parameters.memory_words > LARGE_MEMORY_WORDS:
+            megabytes = parameters.memory_words * VERILOG_BYTES_PER_WORD // 10**6
+            click.echo(
+                f"{parameters.memory_words:,} words of memory, {megabytes} MB of Verilog: takes minutes ...", err=True
+            )
+        for path in export_network(output, block_name, parameters):
             click.echo(path)
         return
     block_class = block_of(block_name)

@@ -11,6 +11,7 @@ from emulator.config import Config, Stage
 from emulator.fixed import SOFTMAX_FRACTION_BITS
 from hdl.array.crossbar_parameters import CrossbarParameters
 from hdl.block import Parameters, plain_refusals
+from hdl.deep_memory import column_bits
 from hdl.network.descriptor import DescriptorWidths, input_beats, output_beats
 from hdl.network.descriptor_word import common_bits, descriptor_layout, descriptor_words
 from hdl.network.tile_parameters import TileParameters
@@ -19,6 +20,10 @@ from hdl.periphery.im2col import Im2colBackParameters
 from hdl.periphery.softmax import SoftmaxParameters
 from hdl.shapes import width_for
 from hdl.single_port import SPRAM_ADDRESS_BITS
+
+#: Most words of all memories of a network. Verilog names the initial value of each in a line of its own: these are 400 MB of it,
+#: and several minutes of work, for more weights than any FPGA holds.
+MOST_MEMORY_WORDS = 1 << 24
 
 
 class NetworkParameters(Parameters):
@@ -54,7 +59,7 @@ class NetworkParameters(Parameters):
     @classmethod
     def of_config(cls, config: Config) -> NetworkParameters:
         """Hardware that holds the network of a config, and any other of these formats that is not larger. Raises
-        ValueError for formats that differ between layers."""
+        ValueError for formats that differ between layers, and for more memory than can be written down."""
         return cls.of_configs([config])
 
     @classmethod
@@ -72,6 +77,12 @@ class NetworkParameters(Parameters):
                     part.of(stage, lanes)
         with plain_refusals():
             made = cls._of_stages(configs[0], stages)
+        if made.memory_words > MOST_MEMORY_WORDS:
+            weights = made.crossbar.weight_words * made.crossbar.devices
+            raise ValueError(
+                f"{made.memory_words:,} words of memory, {weights:,} weights: accepted: at most {MOST_MEMORY_WORDS:,} words; "
+                "a smaller input, fewer outputs or devices per weight"
+            )
         return made._made_for(configs) if compact else made
 
     @classmethod
@@ -125,6 +136,13 @@ class NetworkParameters(Parameters):
         words = [word for config in configs for word in narrow.descriptor_words(config.stages)]
         mask, bits = common_bits(words, narrow.descriptor_layout.size)
         return narrow.model_copy(update={"fixed_mask": mask, "fixed_bits": bits})
+
+    @property
+    def memory_words(self) -> int:
+        """Words of the large memories: weights of all devices, in columns, and volumes of activations and errors."""
+        crossbar = self.crossbar
+        columns = -(-crossbar.weight_bits // column_bits(crossbar.weight_bits, crossbar.weight_words))
+        return crossbar.weight_words * crossbar.devices * columns + 2 * (self.volume_beats + self.error_beats)
 
     @property
     def descriptor_layout(self) -> data.StructLayout:

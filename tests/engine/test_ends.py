@@ -239,7 +239,9 @@ def test_words_of_zero(sharing: int) -> None:
     pixels = [BLACK, WHITE, BLACK, 1, 1, BLACK]
     config = network([2], arrays, len(pixels), learning_rate=2.0**-8)
     states = {
-        f"L0.{side}_pulse": np.full(count // sharing, state_drawing(0, config.generator.width, newest=1), dtype=np.uint64)
+        f"L0.{side}_pulse": np.full(
+            count // sharing, state_drawing(0, config.generator.width, newest=1), dtype=np.uint64
+        )
         for side, count in (("row", 2), ("column", 6))
     }
     traces = run(config, {"L0": np.zeros((2, len(pixels)))}, [pixels], further=states)

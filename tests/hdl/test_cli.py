@@ -11,7 +11,7 @@ import pytest
 from amaranth.hdl import Fragment
 
 from emulator.config import load
-from hdl import report
+from hdl import cli, report
 from hdl.block import Block
 from hdl.blocks import BLOCKS
 from hdl.cli import BlockError, main, parameters_for_stage, parameters_of
@@ -119,6 +119,17 @@ def test_export_of_a_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert "module network(" in Path("network.v").read_text()
 
 
+def test_a_large_network_says_so_before_it_is_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "LARGE_MEMORY_WORDS", 100)
+    monkeypatch.setattr(cli, "export_network", lambda output, name, parameters: [output])
+    assert main(["export", "network", "--config", "tiny", "-o", "network.v"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "network.v\n"
+    assert printed.err == "562 words of memory, 0 MB of Verilog: takes minutes ...\n"
+
+
 def test_export_of_a_network_behind_axi(capsys: pytest.CaptureFixture[str]) -> None:
     """The pins that the description names are those of the module, in direction and width, beside clock and reset."""
     assert main(["export", "network_axi", "--config", "tiny", "--set", "hardware.lanes=2", "-o", "axi.v"]) == 0
@@ -152,6 +163,18 @@ def test_export_behind_axi_of_logits_that_need_wide_words() -> None:
         (("--config", "tiny", "--layer", "K1"), "{name} with --lanes or --layer; accepted: .*"),
         (("--config", "tiny", "--set", "lanes=4"), "lanes: .*"),
         (("--config", "tiny", "--set", "array.update.mode=exact"), "network: .*mode = exact: accepted: pulsed.*"),
+        (
+            ("--config", "lenet-bl1-um", "--set", "input.height=256", "--set", "input.width=256"),
+            r"network: 30,969,110 words of memory, 15,262,208 weights: accepted: at most 16,777,216 words; a smaller .*",
+        ),
+        (
+            (
+                "--config",
+                "lenet-bl1-um",
+                *(f"--set={x}" for x in ("input.height=256", "input.width=256", "hardware.lanes=4")),
+            ),
+            r"network: [\w.]*weight_words = \d+: accepted: less than or equal to \d+.*",
+        ),
     ],
 )
 def test_network_refused(name: str, arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]) -> None:
