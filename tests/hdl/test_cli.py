@@ -173,7 +173,7 @@ def test_export_behind_axi_of_logits_that_need_wide_words() -> None:
                 "lenet-bl1-um",
                 *(f"--set={x}" for x in ("input.height=256", "input.width=256", "hardware.lanes=4")),
             ),
-            r"network: [\w.]*weight_words = \d+: accepted: less than or equal to \d+.*",
+            r"network: [\w.]*weight_words = \d+: accepted: integer >= 1, <= \d+.*",
         ),
     ],
 )
