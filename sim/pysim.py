@@ -18,6 +18,8 @@ from sim.transactions.base import Transactions
 from sim.waiting import patience, tail
 
 CLOCK = 1e-6
+#: How often an output is taken before a reset cuts a block off.
+TAKEN_BEFORE_RESET = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ def run(
     prelude: Sequence[tuple[str, Sequence[Values]]] = (),
 ) -> Outcome:
     """Drive all inputs, take all outputs; each side pauses a cycle with probability ``stall``. With ``reset_after``, that
-    many cycles are spent on the same inputs first, then the block is reset and all begins anew. Before these cycles, the
-    words of ``prelude`` are passed, input by input, and no output is taken.
+    many cycles are spent on the same inputs first, with outputs taken in some of them, then the block is reset and all begins
+    anew. Before these cycles, the words of ``prelude`` are passed, input by input, and no output is taken.
 
     Checks the stream contract on outputs: an offered word stays as it is until it is taken. Raises AssertionError on a
     broken contract, a hang, or the first word that differs from the expected one; and if nothing is expected.
@@ -105,16 +107,25 @@ class _Bench:
                 context.set(interface.valid, 0)
 
     async def disturb(self, context: SimulatorContext, cycles: int) -> None:
-        """Inputs offered and outputs left waiting, cut off by a reset."""
-        offered = {port: values for port, values in self.transactions.inputs.items() if values}
-        for cycle in range(cycles):
+        """Inputs offered without a pause and outputs taken now and then, cut off by a reset."""
+        chance = random.Random(f"{self.seed} disturbed")
+        offered = {port: list(values) for port, values in self.transactions.inputs.items()}
+        for _ in range(cycles):
             for port, values in offered.items():
-                word = pack(self.streams[port]["fields"], values[cycle % len(values)])
-                context.set(getattr(self.block, port).valid, 1)
-                context.set(getattr(self.block, port).payload.as_value(), word)
-            await context.tick()
+                interface = getattr(self.block, port)
+                context.set(interface.valid, bool(values))
+                if values:
+                    context.set(interface.payload.as_value(), pack(self.streams[port]["fields"], values[0]))
+            for port in self.transactions.outputs:
+                context.set(getattr(self.block, port).ready, chance.random() < TAKEN_BEFORE_RESET)
+            _, _, *ready = await context.tick().sample(*(getattr(self.block, port).ready for port in offered))
+            for values, taken in zip(offered.values(), ready, strict=True):
+                if values and taken:
+                    del values[0]
         for port in self.transactions.inputs:
             context.set(getattr(self.block, port).valid, 0)
+        for port in self.transactions.outputs:
+            context.set(getattr(self.block, port).ready, 0)
         context.set(self.domain.rst, 1)
         await context.tick()
         context.set(self.domain.rst, 0)
