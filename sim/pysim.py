@@ -38,10 +38,12 @@ def run(
     seed: int = 1,
     reset_after: int | None = None,
     prelude: Sequence[tuple[str, Sequence[Values]]] = (),
+    cut_off: Transactions | None = None,
 ) -> Outcome:
     """Drive all inputs, take all outputs; each side pauses a cycle with probability ``stall``. With ``reset_after``, that
     many cycles are spent on the same inputs first, with outputs taken in some of them, then the block is reset and all begins
-    anew. Before these cycles, the words of ``prelude`` are passed, input by input, and no output is taken.
+    anew. Before these cycles, the words of ``prelude`` are passed, input by input, and no output is taken. ``cut_off``: inputs
+    that are offered in these cycles instead.
 
     Checks the stream contract on outputs: an offered word stays as it is until it is taken. Raises AssertionError on a
     broken contract, a hang, or the first word that differs from the expected one; and if nothing is expected.
@@ -50,7 +52,7 @@ def run(
     assert sum(map(len, expected.values())) > 0, "no output is expected: nothing would be tested"
     bench = _Bench(block, transactions, stall, seed)
     with warnings_as_errors():
-        bench.simulate(reset_after, prelude)
+        bench.simulate(reset_after, prelude, (cut_off or transactions).inputs)
     for port, words in expected.items():
         difference = first_difference(port, words, bench.words[port])
         assert difference is None, difference
@@ -69,7 +71,12 @@ class _Bench:
         self.domain = ClockDomain("sync")
         self.now = self.last_transfer = 0
 
-    def simulate(self, reset_after: int | None, prelude: Sequence[tuple[str, Sequence[Values]]]) -> None:
+    def simulate(
+        self,
+        reset_after: int | None,
+        prelude: Sequence[tuple[str, Sequence[Values]]],
+        cut_off: dict[str, list[Values]],
+    ) -> None:
         top = Module()
         top.domains += self.domain
         top.submodules.block = self.block
@@ -79,7 +86,7 @@ class _Bench:
         async def conduct(context: SimulatorContext) -> None:
             if reset_after is not None:
                 await self.precede(context, prelude)
-                await self.disturb(context, reset_after)
+                await self.disturb(context, reset_after, cut_off)
             for number, phase in enumerate(self.transactions.phases):
                 for port, words in {**phase.inputs, **phase.outputs}.items():
                     self.left[port] += len(words)
@@ -106,10 +113,10 @@ class _Bench:
                     _, _, ready = await context.tick().sample(interface.ready)
                 context.set(interface.valid, 0)
 
-    async def disturb(self, context: SimulatorContext, cycles: int) -> None:
+    async def disturb(self, context: SimulatorContext, cycles: int, cut_off: dict[str, list[Values]]) -> None:
         """Inputs offered without a pause and outputs taken now and then, cut off by a reset."""
         chance = random.Random(f"{self.seed} disturbed")
-        offered = {port: list(values) for port, values in self.transactions.inputs.items()}
+        offered = {port: list(values) for port, values in cut_off.items()}
         for _ in range(cycles):
             for port, values in offered.items():
                 interface = getattr(self.block, port)
