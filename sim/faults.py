@@ -15,6 +15,8 @@ def _in(
 #: Tests of whole networks in logic, each of which takes a compilation.
 NETWORKS = "tests/rtl/test_machine.py"
 
+#: Of the compiled engine: every device model, for a few images.
+ENGINE = "tests/engine/test_equality.py::test_golden_equals_fast_with_every_device_model"
 
 FAULTS: list[Fault] = [
     *_in(
@@ -385,5 +387,18 @@ FAULTS: list[Fault] = [
         ("a phase's counts are a bit too narrow", "phase_bits=max(_most_counted(stage) for stage in stages).bit_length()", "phase_bits=(max(_most_counted(stage) for stage in stages) - 1).bit_length()"),
         folder="hdl/network",
         tests=f"{NETWORKS}::test_counters_at_their_full_values",
+    ),
+    *_in("pooling", ("the last of equal values wins", "where = np.argmax(windows, axis=-1)", "where = 3 - np.argmax(windows[..., ::-1], axis=-1)"), folder="emulator/periphery"),
+    *_in("im2col", ("sums of patches replace each other", "column : column + columns] += parts", "column : column + columns] = parts"), folder="emulator/periphery"),
+    *_in("block_exponent", ("mantissas do not saturate", "saturate(round_shift(values, fraction - exponent), -limit, limit)", "round_shift(values, fraction - exponent)"), folder="emulator/periphery"),
+    *(
+        Fault(f"emulator/engine/source/{file}", old, new, description, ENGINE)
+        for file, description, old, new in (
+            ("generators.hpp", "a round of mixing too few", "round < 5", "round < 4"),
+            ("layers.hpp", "no bias line", "x_.row(t)[d.columns - 1] = one();", "x_.row(t)[d.columns - 1] = 0;"),
+            ("tile.hpp", "an update cycle per image", "counters.update_cycles += d_.positions;", "counters.update_cycles += 1;"),
+            ("network.cpp", "pixels round down", "(fraction + 1)) + 255) / 510", "(fraction + 1)) + 0) / 510"),
+            ("periphery.hpp", "the root of odd exponents", "    places -= (exponent + places) & 1;\n", ""),
+        )
     ),
 ]  # fmt: skip

@@ -124,10 +124,11 @@ def caught(source: Path, fault: Fault | None, tests: str) -> str | None:
 
 
 def tests_of(fault: Fault) -> str:
-    """Those that the fault names, else the mirror of its file: the block's own tests. Most hold its serial variant too."""
+    """Those that the fault names, else the mirror of its file: the part's own tests. Those of most blocks hold its serial
+    variant too; tests of models lie in the folders of the models."""
     if fault.tests:
         return fault.tests
-    path = Path("tests") / fault.file
+    path = Path("tests", *Path(fault.file).parts[fault.file.startswith("emulator/") :])
     folders = [path.parent, *(path.parent.with_name(name) for name in SERIAL_BESIDE if path.parent.name == "serial")]
     return next(str(tests) for tests in (folder / f"test_{path.name}" for folder in folders) if (ROOT / tests).exists())
 
