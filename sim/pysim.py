@@ -184,6 +184,7 @@ class _Bench:
         chance = random.Random(f"{self.seed} {port}")
         interface, description = getattr(self.block, port), self.streams[port]
         offered = None
+        expected = len(self.transactions.expected(port))
         await self.begun(context, 0)
         while True:
             context.set(interface.ready, chance.random() >= self.stall)
@@ -196,4 +197,5 @@ class _Bench:
             offered = word if valid and not ready else None
             if valid and ready:
                 self.words[port].append(unpack(description["fields"], word))
+                assert len(self.words[port]) <= expected, f"{port}: more than the {expected} words that are expected"
                 self.transferred(port)
