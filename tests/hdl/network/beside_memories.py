@@ -18,7 +18,7 @@ from amaranth.lib.wiring import In, Out
 from emulator.config import Config, Stage
 from hdl.memory import exclusive_memory
 from hdl.network.descriptor import DescriptorWidths, layer_fields
-from hdl.network.memory_ports import attach
+from hdl.network.memory_ports import attach, reading
 from hdl.shapes import index_for, record, stream_of
 from sim.payload import Values
 from sim.transactions.base import Transactions
@@ -33,8 +33,7 @@ WORDS = {"fraction": In, "exponent": Out}
 
 @dataclass(frozen=True)
 class Store:
-    """A memory: its words before the first start, and the ports of the part that read and write it. ``lanes`` that lie in
-    words are ``elements``."""
+    """A memory: its words before the first start, and the ports of the part that read and write it."""
 
     layout: data.ArrayLayout
     words: list[list[int]]
@@ -133,9 +132,7 @@ class BesideMemories(wiring.Component):
     def _store(self, m: Module, name: str, store: Store, busy: Signal, looking: Signal) -> None:
         m.submodules[name] = memory = exclusive_memory(store.layout, DEPTH, store.words)
         look, seen = getattr(self, f"look_{name}"), getattr(self, f"seen_{name}")
-        own = wiring.Signature({"address": Out(ADDRESS_BITS), "enable": Out(1), "data": In(store.layout)}).create(
-            path=(name,)
-        )
+        own = reading(ADDRESS_BITS, store.layout).create(path=(name,))
         there = Signal(name=f"{name}_there")
         m.d.comb += [
             own.address.eq(look.payload.address),
