@@ -313,7 +313,7 @@ FAULTS: list[Fault] = [
         ("a reset does not end the image", "loading = Signal()", "loading = Signal(reset_less=True)"),
         ("the next image goes on behind this one", "[address.eq(0), loading.eq(0)]", "[loading.eq(0)]"),
         ("a pixel is stored a cycle early", 'self.memory.enable.eq(delayed(m, 1, taken, 1, "taken")[-1])', "self.memory.enable.eq(taken)"),
-        ("half a step is missing", "+ 255) // 510 for", "+ 254) // 510 for"),
+        ("pixels are cut, not rounded", "+ 255) // 510 for", "+ 0) // 510 for"),
         folder="hdl/network",
     ),
     *_in(
@@ -400,5 +400,18 @@ FAULTS: list[Fault] = [
             ("network.cpp", "pixels round down", "(fraction + 1)) + 255) / 510", "(fraction + 1)) + 0) / 510"),
             ("periphery.hpp", "the root of odd exponents", "    places -= (exponent + places) & 1;\n", ""),
         )
+    ),
+    *_in(
+        "protocol",
+        ("the CRC is not compared", " and check == _CRC.pack(zlib.crc32(content))", ""),
+        ("a position before is taken for one far behind", "(position - since + POSITIONS // 2) % POSITIONS - POSITIONS // 2", "(position - since) % POSITIONS"),
+        ("any flag is taken for repeat", "bool(flags & REPEAT)", "bool(flags)"),
+        folder="board",
+    ),
+    *_in(
+        "crossbar",
+        ("a count of coincidences is a bit too narrow", "width_for(p.most_coincidences)", "width_for(p.most_coincidences - 1)"),
+        folder="hdl/array",
+        tests="tests/hdl/array/test_crossbar_counts.py",
     ),
 ]  # fmt: skip

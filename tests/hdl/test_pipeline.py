@@ -9,6 +9,7 @@ import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.sim import Simulator, SimulatorContext
 
 from hdl.pipeline import counted, delayed, fork, pipeline, registered, relay
 from hdl.shapes import record, stream_of
@@ -85,6 +86,24 @@ def test_a_pipeline_carries_its_words(stages: int, stall: float) -> None:
     )
     if not stall:
         assert np.array(outcome.cycles["o"]).tolist() == (np.array(outcome.cycles["i"]) + stages).tolist()
+
+
+@pytest.mark.parametrize("stages", (1, 2, 4))
+def test_a_pipeline_fills_while_nothing_is_taken(stages: int) -> None:
+    """A word gets to the end without anybody who waits for it there, and then nothing more is taken."""
+    piped = Piped(stages)
+
+    async def bench(context: SimulatorContext) -> None:
+        context.set(piped.i.valid, 1)
+        for _ in range(stages):
+            assert context.get(piped.i.ready) and not context.get(piped.o.valid)
+            await context.tick()
+        assert context.get(piped.o.valid) and not context.get(piped.i.ready)
+
+    simulator = Simulator(piped)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
 
 
 @pytest.mark.parametrize("cycles", (1, 2, 3))
