@@ -19,7 +19,8 @@ BITS = 9
 
 
 class Walk(wiring.Component):
-    """A word of ``o`` for every beat of the patches of a volume, all over again for every word of ``begin``."""
+    """A word of ``o`` for every beat of the patches of a volume, all over again for every word of ``begin``: from a load, or
+    from where the volume before has ended."""
 
     latency, cycles_per_beat = 2, 1
 
@@ -33,11 +34,12 @@ class Walk(wiring.Component):
             start,
         )
         words = record(address=BITS, is_bias=1, pixel_ends=1, vector_ends=1, ends=1, first=1)
-        super().__init__({"begin": In(stream_of(record(nothing=1))), "o": Out(stream_of(words))})
+        super().__init__({"begin": In(stream_of(record(load=1))), "o": Out(stream_of(words))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         step, load, sending = Signal(), Signal(), Signal()
+        begins = self.begin.valid & ~sending
         down, across = self.kernel
         # Signals, as of a descriptor: constants are in the tests of im2col.
         quantities = {
@@ -56,12 +58,12 @@ class Walk(wiring.Component):
         patches = Patches(m, geometry, step, address_bits=BITS, load=load)
         m.d.comb += [
             self.begin.ready.eq(~sending),
-            load.eq(self.begin.valid & ~sending),
+            load.eq(begins & self.begin.payload.load),
             self.o.valid.eq(sending),
             step.eq(sending & self.o.ready),
             *(self.o.payload[name].eq(getattr(patches, name)) for name, _ in self.o.payload.shape()),
         ]
-        with m.If(load):
+        with m.If(begins):
             m.d.sync += sending.eq(1)
         with m.Elif(step & patches.ends):
             m.d.sync += sending.eq(0)
@@ -110,11 +112,11 @@ def test_equals_numpy(height: int, width: int, beats: int, kernel: tuple[int, in
     start = 17
     words = expected(height, width, beats, kernel, bias=bias, start=start)
     walk = Walk(height, width, beats, kernel, bias=bias, start=start)
-    run(walk, Transactions({"begin": [{"nothing": 0}] * 2}, {"o": words * 2}), stall=stall)
+    run(walk, Transactions({"begin": [{"load": load} for load in (1, 0, 1)]}, {"o": words * 3}), stall=stall)
 
 
 @pytest.mark.parametrize("cycles", (2, 5, 12, 21))
 def test_reset_in_mid_volume(cycles: int) -> None:
     words = expected(4, 5, 2, (3, 3), bias=True, start=5)
     walk = Walk(4, 5, 2, (3, 3), bias=True, start=5)
-    run(walk, Transactions({"begin": [{"nothing": 0}]}, {"o": words}), reset_after=cycles)
+    run(walk, Transactions({"begin": [{"load": 1}]}, {"o": words}), reset_after=cycles)
