@@ -377,12 +377,6 @@ FAULTS: list[Fault] = [
         tests=f"{NETWORKS}::test_cycles_are_those_of_images",
     ),
     *_in(
-        "network",
-        ("what a layer has taken of its settings stays in a reset", "given = Signal(2)", "given = Signal(2, reset_less=True)"),
-        folder="hdl/network",
-        tests=f"{NETWORKS}::test_reset_in_any_cycle_of_an_image_then_reloaded",
-    ),
-    *_in(
         "network_parameters",
         ("a phase's counts are a bit too narrow", "phase_bits=max(_most_counted(stage) for stage in stages).bit_length()", "phase_bits=(max(_most_counted(stage) for stage in stages) - 1).bit_length()"),
         folder="hdl/network",
