@@ -301,7 +301,7 @@ FAULTS: list[Fault] = [
     ),
     *_in(
         "serial_error_stage",
-        ("what was seen is kept for the next volume", "m.d.sync += [seen.eq(0), length.eq(0)]", "m.d.sync += [length.eq(0)]"),
+        ("the length of the volume before stays", "m.d.sync += [seen.eq(0), length.eq(0)]", "m.d.sync += [seen.eq(0)]"),
         ("the slope is 1", "slope.eq((1 << q) - near[: q + 1])", "slope.eq(1 << q)"),
         ("the place of a sum is kept in a reset", "address = Signal.like(self.sums.address)", "address = Signal.like(self.sums.address, reset_less=True)"),
         folder="hdl/network",
