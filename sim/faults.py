@@ -399,7 +399,6 @@ FAULTS: list[Fault] = [
         "protocol",
         ("the CRC is not compared", " and check == _CRC.pack(zlib.crc32(content))", ""),
         ("a position before is taken for one far behind", "(position - since + POSITIONS // 2) % POSITIONS - POSITIONS // 2", "(position - since) % POSITIONS"),
-        ("any flag is taken for repeat", "bool(flags & REPEAT)", "bool(flags)"),
         folder="board",
     ),
     *_in(

@@ -8,6 +8,7 @@ import pytest
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
+from amaranth.sim import Simulator, SimulatorContext
 
 from hdl.memory import exclusive_memory
 from hdl.network.compact_counters import HOST_COUNTS, CompactCounters
@@ -214,6 +215,57 @@ def test_tile_and_crossbar_get_their_accesses(kind: str, stall: float) -> None:
             answers["crossbar_answer"].append({"data": int(generator.integers(1 << 63))})
             out["reply"].append({"data": answers["crossbar_answer"][-1]["data"]})
     check(kind, Transactions({"bus": bus, **answers}, out), stall=stall)
+
+
+def test_a_reset_clears_the_counts() -> None:
+    """Those of a wide host: a compact one has them in a memory."""
+    block = Hosted("wide")
+    empty: dict[str, list[Values]] = {
+        name: [] for name, member in block.signature.members.items() if member.flow is not In
+    }
+    inputs: dict[str, list[Values]] = {name: [] for name in block.signature.members if name not in empty}
+    reads = [register(number) for number in range(5)]
+    events = happening(np.ones((20, len(HOST_COUNTS)), int), "wide").inputs["event"]
+    run(
+        block,
+        Transactions({**inputs, "bus": reads}, {**empty, **replies(0, 0, 0, 0, 0)}),
+        reset_after=12,
+        cut_off=Transactions({"event": events}, {}),
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reply_waits_for_whoever_is_slow(kind: str) -> None:
+    """The next access is there before the reply is taken."""
+    writes = [register(number, 30 + number) for number in range(5)]
+    reads = [register(number) for number in range(5)] * 4
+    check(kind, Transactions({"bus": [*writes, *reads]}, replies(*[30 + number for number in range(5)] * 4)), stall=0.9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_access_is_taken_unless_allowed(kind: str) -> None:
+    host = Hosted(kind).host
+    answered = []
+
+    async def bench(context: SimulatorContext) -> None:
+        context.set(host.bus.payload, register(Register.IDENTITY.value))
+        context.set(host.bus.valid, 1)
+        context.set(host.reply.ready, 1)
+        for _ in range(10):
+            assert not context.get(host.bus.ready) and not context.get(host.busy)
+            await context.tick()
+        context.set(host.allowed, 1)
+        for _ in range(10):
+            if context.get(host.reply.valid):
+                answered.append(context.get(host.reply.payload.data))
+                return
+            await context.tick()
+
+    simulator = Simulator(host)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert answered == [IDENTITY]
 
 
 @pytest.mark.parametrize("cycles", range(1, 25, 2))
