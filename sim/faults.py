@@ -1,13 +1,22 @@
-"""The faults of the mutation run (sim/mutation.py): small ones, such as one makes, spread over all blocks."""
+"""The faults of the mutation run (sim/mutation.py): small ones, such as one makes, spread over all blocks, the engine and the
+host's end of a board's line."""
 
 from __future__ import annotations
 
 from sim.mutation import Fault
 
 
-def _in(block: str, *faults: tuple[str, str, str], folder: str = "hdl/periphery") -> list[Fault]:
-    return [Fault(f"{folder}/{block}.py", old, new, description) for description, old, new in faults]
+def _in(
+    block: str, *faults: tuple[str, str, str], folder: str = "hdl/periphery", tests: str | None = None
+) -> list[Fault]:
+    return [Fault(f"{folder}/{block}.py", old, new, description, tests) for description, old, new in faults]
 
+
+#: Tests of whole networks in logic, each of which takes a compilation.
+NETWORKS = "tests/rtl/test_machine.py"
+
+#: Of the compiled engine: every device model, for a few images.
+ENGINE = "tests/engine/test_equality.py::test_golden_equals_fast_with_every_device_model"
 
 FAULTS: list[Fault] = [
     *_in(
@@ -192,5 +201,211 @@ FAULTS: list[Fault] = [
         ("halves are not exchanged", "left, right = half, left", "left, right = half, right"),
         ("the mean is off by an LSB", "Const(1, 1), word[:GAUSSIAN_FILL_BITS]", "Const(0, 1), word[:GAUSSIAN_FILL_BITS]"),
         folder="hdl/array",
+    ),
+    *_in(
+        "tile",
+        ("a count of saturated lines is a bit too narrow", "saturations=Signal(range(p.lines + 1))", "saturations=Signal(range(p.lines))"),
+        ("a report's count is a bit too narrow", "saturations=width_for(p.lines)", "saturations=width_for(p.lines - 1)"),
+        ("a report's repeats are a bit too narrow", "repeats=width_for(p.halvings)", "repeats=width_for(p.halvings - 1)"),
+        ("halvings are a bit too narrow", "halvings = width_for(p.halvings)", "halvings = width_for(p.halvings - 1)"),
+        folder="hdl/network",
+        tests="tests/hdl/network/test_tile.py::test_counts_at_their_full_values",
+    ),
+    *_in(
+        "tile",
+        ("a reset leaves an update cycle's pulses on their way", "pulses_on_their_way=Signal()", "pulses_on_their_way=Signal(reset_less=True)"),
+        ("a reset does not end the delivery", "delivering=Signal()", "delivering=Signal(reset_less=True)"),
+        ("a reset leaves maxima in management", "managed=Signal()", "managed=Signal(reset_less=True)"),
+        ("a vector is forgotten after a reset", "forgotten=Signal(2)", "forgotten=Signal(2, reset_less=True)"),
+        folder="hdl/network",
+        tests="tests/hdl/network/test_tile.py::test_reset_in_mid_command",
+    ),
+    *_in(
+        "pipeline",
+        ("a fork forgets who had the word", "had.eq(~done & (had | o.ready))", "had.eq(~done & o.ready)"),
+        ("a fork remembers who had the word before", "had.eq(~done & (had | o.ready))", "had.eq(had | o.ready)"),
+        ("a fork gives a word twice", "o.valid.eq(enable & i.valid & ~had)", "o.valid.eq(enable & i.valid)"),
+        ("a fork takes a word when one has it", "zip(taken, outputs, strict=True)).all()", "zip(taken, outputs, strict=True)).any()"),
+        ("a fork takes a word without being enabled", "i.ready.eq(enable & done)", "i.ready.eq(done)"),
+        ("a fork remembers beyond a reset", 'Signal(name=f"taken_{index}")', 'Signal(name=f"taken_{index}", reset_less=True)'),
+        ("counters go on while their word waits", "step.eq(sending & stream_of_words.ready)", "step.eq(sending)"),
+        ("a relay keeps the word behind the one that waits", "with m.If(~waiting):", "with m.If(i.valid):"),
+        ("a relay's word waits beyond a reset", 'Signal(name=f"{name}_waiting")', 'Signal(name=f"{name}_waiting", reset_less=True)'),
+        ("a pipeline is full after a reset", 'Signal(name=f"valid_{stage}")', 'Signal(name=f"valid_{stage}", reset_less=True)'),
+        ("a pipeline stands still when it is empty", "advance.eq(~o.valid | o.ready)", "advance.eq(o.ready)"),
+        folder="hdl",
+    ),
+    *_in(
+        "patches",
+        ("a patch's row begins where the last one ended", "line.eq(next_line), self.address.eq(next_line)", "line.eq(next_line)"),
+        ("rows of positions are a pixel apart", "Mux(column.is_last, g.row_step, g.pixel_step)", "g.pixel_step"),
+        ("the next volume begins at 0", "next_base = Mux(self.ends, g.start,", "next_base = Mux(self.ends, 0,"),
+        ("pixels are touched first by the patches of the first column", "((column.value == 0) | across.is_last)", "(column.value == 0)"),
+        ("the address is kept in a reset and loaded by none", "with m.If(load):", "with m.If(load & 0):"),
+        ("a load leaves the place in the patch", "                    counter.load(m)\n", "                    pass\n"),
+        folder="hdl",
+    ),
+    *_in(
+        "windows",
+        ("an odd last row takes part", " | (last_row & ~row[0])", ""),
+        ("an odd last column takes part", "(last_column & ~column[0]) | ", ""),
+        ("places are column by column", "self.place = Cat(column[0], row[0])", "self.place = Cat(row[0], column[0])"),
+        ("every row of positions has a row of pixels", "Mux(row[0] | ~g.pooled, g.line_step, 0)", "g.line_step"),
+        ("every position has a pixel", "Mux(column[0] | ~g.pooled, g.pixel_step, 0)", "g.pixel_step"),
+        ("the row is not set back", "for counter in (beat, column, row)]", "for counter in (beat, column)]"),
+        ("the place in the row of pixels goes on", "m.d.comb += self.next_place_in_line.eq(next_pixel)", "m.d.comb += self.next_place_in_line.eq(pixel + pixel_step)"),
+        folder="hdl/network",
+    ),
+    *_in(
+        "patch_source",
+        ("the mask of a pixel's last beat is full", "Mux(fetched.payload.pixel_ends, self.layer.pixel_mask, full)", "full"),
+        ("the bias line is read from memory", "result.elements[0].eq(self.one)", "result.elements[0].eq(self.memory.data[0])"),
+        ("the memory is read in a stall", "self.memory.enable.eq(advance)", "self.memory.enable.eq(1)"),
+        ("a reset does not end the volume", "sending, advance, step = Signal(), Signal(), Signal()", "sending, advance, step = Signal(reset_less=True), Signal(), Signal()"),
+        folder="hdl/network",
+    ),
+    *_in(
+        "error_source",
+        ("errors beside the windows are not 0", "chosen = inside & (", "chosen = ("),
+        ("places lie where errors do", "self.places.address.eq(self.layer.output_base + fetched.payload.address)", "self.places.address.eq(fetched.payload.address)"),
+        ("places are read in a stall", "self.places.enable.eq(advance)", "self.places.enable.eq(1)"),
+        ("places count without pooling", "(~self.layer.pooled | (self.places.data[lane] == place))", "(self.places.data[lane] == place)"),
+        ("the mask of a position's last beat is full", "Mux(fetched.payload.position_ends, self.layer.row_mask, full)", "full"),
+        folder="hdl/network",
+    ),
+    *_in(
+        "forward_sink",
+        ("the second of equal positions wins", "(value[lane] > read.data.value[lane])", "(value[lane] >= read.data.value[lane])"),
+        ("a window is stored with its first row", "(windows.place == 3))", "(windows.place == 1))"),
+        ("the maximum goes on into the next window", "| (windows.place == 0) |", "|"),
+        ("volumes lie at 0", "self.layer.output_base + windows.address", "windows.address"),
+        ("the row of windows is not read after a write", "transparent_for=[write]", "transparent_for=[]"),
+        ("the other function", '(self.layer.tanh == (kind == "tanh"))', '(self.layer.tanh != (kind == "tanh"))'),
+        folder="hdl/network",
+    ),
+    *_in(
+        "backward_sink",
+        ("old sums are added to", "given[lane] + Mux(first, 0, self.read.data[lane])", "given[lane] + self.read.data[lane]"),
+        ("compact: old sums are added to", "wanted + Mux(patches.first, 0, self.read.data[lane])", "wanted + self.read.data[lane]"),
+        ("disabled lanes are added", "given[lane].eq(Mux(self.i.payload.mask[lane], self.i.payload.elements[lane], 0))", "given[lane].eq(self.i.payload.elements[lane])"),
+        ("compact: the bias line is stored", "                        self.write.enable.eq(~patches.is_bias),", "                        self.write.enable.eq(1),"),
+        ("the bias line is stored", "m.d.comb += [self.write.enable.eq(~patches.is_bias), step.eq(1),", "m.d.comb += [self.write.enable.eq(1), step.eq(1),"),
+        folder="hdl/network",
+    ),
+    *_in(
+        "error_stage",
+        ("the exponent of the volume before", "self.exponent.eq(found.payload.exponent)", "self.exponent.eq(self.exponent)"),
+        ("activations lie where sums do", "self.activations.address.eq(self.layer.output_base + address)", "self.activations.address.eq(address)"),
+        ("the slope of the other function", '(self.layer.tanh == (kind == "tanh"))', '(self.layer.tanh != (kind == "tanh"))'),
+        ("the place of a sum is kept in a reset", "address = Signal.like(self.sums.address)", "address = Signal.like(self.sums.address, reset_less=True)"),
+        folder="hdl/network",
+    ),
+    *_in(
+        "serial_error_stage",
+        ("the length of the volume before stays", "m.d.sync += [seen.eq(0), length.eq(0)]", "m.d.sync += [seen.eq(0)]"),
+        ("the slope is 1", "slope.eq((1 << q) - near[: q + 1])", "slope.eq(1 << q)"),
+        ("the place of a sum is kept in a reset", "address = Signal.like(self.sums.address)", "address = Signal.like(self.sums.address, reset_less=True)"),
+        folder="hdl/network",
+        tests="tests/hdl/network/test_error_stage.py",
+    ),
+    *_in(
+        "image_loader",
+        ("the place of a pixel is kept in a reset", "address = Signal.like(self.memory.address)", "address = Signal.like(self.memory.address, reset_less=True)"),
+        ("a reset does not end the image", "loading = Signal()", "loading = Signal(reset_less=True)"),
+        ("the next image goes on behind this one", "[address.eq(0), loading.eq(0)]", "[loading.eq(0)]"),
+        ("a pixel is stored a cycle early", 'self.memory.enable.eq(delayed(m, 1, taken, 1, "taken")[-1])', "self.memory.enable.eq(taken)"),
+        ("pixels are cut, not rounded", "+ 255) // 510 for", "+ 0) // 510 for"),
+        folder="hdl/network",
+    ),
+    *_in(
+        "judge",
+        ("the last of equal logits wins", "(elements[0] > largest)", "(elements[0] >= largest)"),
+        ("the largest logit of the vector before stays", "(number == 0) | (elements[0] > largest)", "elements[0] > largest"),
+        ("a class's number is a bit too narrow", "number, best = Signal(range(self.classes + 1))", "number, best = Signal(range(self.classes // 2))"),
+        ("a reset does not end a vector", "best = Signal(range(self.classes + 1)), ", "best = Signal(range(self.classes + 1), reset_less=True), "),
+        ("every beat is judged", "with m.If(ends):", "with m.If(1):"),
+        folder="hdl/network",
+    ),
+    *_in(
+        "host",
+        ("the count of images is that of errors", "(self.cycle, self.image, self.error)", "(self.cycle, self.error, self.error)"),
+        ("cycles are never counted", "count.eq(count + happened)", "count.eq(count + (happened & (count.name != \"cycles\")))"),
+        ("counts stay in a reset", "Signal(BUS_BITS, name=name)", "Signal(BUS_BITS, name=name, reset_less=True)"),
+        ("the register high is not read", "registers = [*self._registers(m), high]", "registers = [*self._registers(m), Signal.like(high)]"),
+        ("registers that are not there answer the one before", "chosen.eq(0)]", "chosen.eq(chosen)]"),
+        ("the identity is cut", "Value.cast(self.identity)]", "Value.cast(self.identity & 0xFFFFFFFF)]"),
+        ("a reply is overwritten", "self.bus.ready.eq(self.allowed & ~self.reply.valid)", "self.bus.ready.eq(self.allowed)"),
+        ("accesses are taken at any time", "self.bus.ready.eq(self.allowed & ~self.reply.valid)", "self.bus.ready.eq(~self.reply.valid)"),
+        folder="hdl/network",
+    ),
+    *_in(
+        "compact_host",
+        ("registers repeat every eight words", " & ~offset[3:].any()", ""),
+        ("counts begin a word too late", "FIRST_OF_HOST - Register.CYCLES.value + number", "FIRST_OF_HOST - Register.CYCLES.value + number + 1"),
+        ("errors are not among the counts", "(number <= Register.ERRORS.value)", "(number < Register.ERRORS.value)"),
+        ("the identity is cut", "plain.eq(self.identity)", "plain.eq(self.identity & 0xFFFFFFFF)"),
+        ("counts cannot be written", "self.counters_write.enable.eq(access & is_count & request.write)", "self.counters_write.enable.eq(access & is_count & request.write & ~is_register)"),
+        folder="hdl/network",
+        tests="tests/hdl/network/test_host.py",
+    ),
+    *_in(
+        "counters",
+        ("sums of the phase before stay", "zip(sums, [*sums[1:], 0], strict=True)", "zip(sums, [*sums[1:], sums[0]], strict=True)"),
+        ("the last counter is never stored", "number == len(COUNTERS) - 1", "number == len(COUNTERS) - 2"),
+        ("a sum is a bit narrower than what is added", "Signal(PHASE_BITS, name=f", "Signal(4, name=f"),
+        folder="hdl/network",
+    ),
+    *_in(
+        "compact_counters",
+        ("cycles in which counts are stored are lost", "m.d.sync += total.eq(Mux(clear, 0, total) + getattr(self, name))", "m.d.sync += total.eq(Mux(clear, 0, total + getattr(self, name)))"),
+        ("a sum is a bit too narrow", "Signal(self.phase_bits, name=f", "Signal(self.phase_bits - 1, name=f"),
+        ("the last counter of an update is not stored", "(self.operation != Operation.UPDATE), 2, 3)", "(self.operation != Operation.UPDATE), 2, 2)"),
+        folder="hdl/network",
+        tests="tests/hdl/network/test_counters.py",
+    ),
+    *_in(
+        "vector_store",
+        ("a vector is kept beyond a reset", "full = Signal(2)", "full = Signal(2, reset_less=True)"),
+        ("the place in a vector is kept beyond a reset", "write_half, write_index, deciding = Signal(), Signal(index)", "write_half, write_index, deciding = Signal(), Signal(index, reset_less=True)"),
+        ("the half that is sent is kept beyond a reset", "read_half, read_index = Signal(), Signal(index)", "read_half, read_index = Signal(reset_less=True), Signal(index)"),
+        ("a full vector is one beat too long", "index = index_for(self.beats)", "index = index_for(self.beats // 2)"),
+        folder="hdl",
+    ),
+    *_in(
+        "network",
+        ("the idle cycles are counted", 'with m.If(~sequence.ongoing("idle")):', 'with m.If(sequence.ongoing("idle")):'),
+        folder="hdl/network",
+        tests=f"{NETWORKS}::test_cycles_are_those_of_images",
+    ),
+    *_in(
+        "network_parameters",
+        ("a phase's counts are a bit too narrow", "phase_bits=max(_most_counted(stage) for stage in stages).bit_length()", "phase_bits=(max(_most_counted(stage) for stage in stages) - 1).bit_length()"),
+        folder="hdl/network",
+        tests=f"{NETWORKS}::test_counters_at_their_full_values",
+    ),
+    *_in("pooling", ("the last of equal values wins", "where = np.argmax(windows, axis=-1)", "where = 3 - np.argmax(windows[..., ::-1], axis=-1)"), folder="emulator/periphery"),
+    *_in("im2col", ("sums of patches replace each other", "column : column + columns] += parts", "column : column + columns] = parts"), folder="emulator/periphery"),
+    *_in("block_exponent", ("mantissas do not saturate", "saturate(round_shift(values, fraction - exponent), -limit, limit)", "round_shift(values, fraction - exponent)"), folder="emulator/periphery"),
+    *(
+        Fault(f"emulator/engine/source/{file}", old, new, description, ENGINE)
+        for file, description, old, new in (
+            ("generators.hpp", "a round of mixing too few", "round < 5", "round < 4"),
+            ("layers.hpp", "no bias line", "x_.row(t)[d.columns - 1] = one();", "x_.row(t)[d.columns - 1] = 0;"),
+            ("tile.hpp", "an update cycle per image", "counters.update_cycles += d_.positions;", "counters.update_cycles += 1;"),
+            ("network.cpp", "pixels round down", "(fraction + 1)) + 255) / 510", "(fraction + 1)) + 0) / 510"),
+            ("periphery.hpp", "the root of odd exponents", "    places -= (exponent + places) & 1;\n", ""),
+        )
+    ),
+    *_in(
+        "protocol",
+        ("the CRC is not compared", " and check == _CRC.pack(zlib.crc32(content))", ""),
+        ("a position before is taken for one far behind", "(position - since + POSITIONS // 2) % POSITIONS - POSITIONS // 2", "(position - since) % POSITIONS"),
+        folder="board",
+    ),
+    *_in(
+        "crossbar",
+        ("a count of coincidences is a bit too narrow", "width_for(p.most_coincidences)", "width_for(p.most_coincidences - 1)"),
+        folder="hdl/array",
+        tests="tests/hdl/array/test_crossbar_counts.py",
     ),
 ]  # fmt: skip

@@ -1,7 +1,8 @@
-"""Faults put into the RTL on purpose, as patches of its text: what checks the checks.
+"""Faults put into the source on purpose, as patches of its text: what checks the checks.
 
-`python -m sim.mutation` tries the faults of sim/faults.py one by one on a copy of the RTL, runs the tests of the block on
-it, and writes docs/mutations.md. Proofs (tests/formal) load a faulty module beside the sound one.
+`python -m sim.mutation` tries the faults of sim/faults.py one by one on a copy of the tree, runs the tests of the faulty part on
+it, and writes docs/mutations.md. Most faults are in the RTL, others in the compiled engine and the host's end of a board's
+line. Proofs (tests/formal) load a faulty module beside the sound one.
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ from emulator.command_line import run_command
 
 ROOT = Path(__file__).parents[1]
 PAGE = Path("docs/mutations.md")
-#: What a run of tests needs: copied, as a fault goes into it or its imports must find the copy; and only read.
+#: What a run of tests needs. Each copy has folders of its own where its tests are and what they import of the RTL; the folder of
+#: the faulty file; and links to all else.
+FOLDERS = ("hdl", "sim", "tests", "emulator", "board")
 COPIED = ("hdl", "sim", "tests")
-LINKED = ("emulator", "pyproject.toml")
+FILES = ("pyproject.toml",)
+#: Compiled engines and simulations, named by their source: a faulty one is found by no sound tree.
+CACHE = "build"
 #: Folders of hdl whose blocks have serial variants.
 SERIAL_BESIDE = ("periphery", "array")
 PROCESSES = 2
@@ -36,12 +41,14 @@ PROCESSES = 2
 
 @dataclass(frozen=True)
 class Fault:
-    """``old``, which stands in ``file`` exactly once, becomes ``new``."""
+    """``old``, which stands in ``file`` exactly once, becomes ``new``. ``tests``: the file of tests that has to see it, unless
+    that is the mirror of ``file``."""
 
     file: str
     old: str
     new: str
     description: str
+    tests: str | None = None
 
     def patched(self, text: str) -> str:
         if text.count(self.old) != 1:
@@ -71,42 +78,64 @@ class Verdict:
     test: str | None
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    for name in COPIED:
-        shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in LINKED:
-        (target / name).symlink_to(ROOT / name)
+def snapshot(target: Path) -> None:
+    """The tree as it is now."""
+    for name in FOLDERS:
+        _copy_folder(ROOT / name, target / name)
+    for name in FILES:
+        shutil.copy(ROOT / name, target / name)
+
+
+def copy_tree(source: Path, target: Path, fault: Fault | None) -> None:
+    """The tree of a snapshot with the fault."""
+    faulty = None if fault is None else Path(fault.file).parts[0]
+    for name in FOLDERS:
+        if name in COPIED or name == faulty:
+            _copy_folder(source / name, target / name)
+        else:
+            (target / name).symlink_to(source / name)
+    for name in FILES:
+        (target / name).symlink_to(source / name)
+    (ROOT / CACHE).mkdir(exist_ok=True)
+    (target / CACHE).symlink_to(ROOT / CACHE)
+    if fault is not None:
+        file = target / fault.file
+        file.write_text(fault.patched(file.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def caught(source: Path, fault: Fault | None, tests: str) -> str | None:
-    """The first test of the file ``tests`` that fails on a copy of the tree ``source`` with the fault."""
+    """The first test of the file ``tests`` that fails on a copy of the snapshot ``source`` with the fault."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
-        copy_tree(source, tree)
-        if fault is not None:
-            file = tree / fault.file
-            file.write_text(fault.patched(file.read_text(encoding="utf-8")), encoding="utf-8")
+        copy_tree(source, tree, fault)
         command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-x", "-q", "-rf", "--tb=no", tests]
         done = subprocess.run(
             [*command, "-p", "no:cacheprovider"], cwd=tree, capture_output=True, text=True, check=False
         )
     if done.returncode == 0:
         return None
-    failed = re.search(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
+    failed = re.search(r"^FAILED (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
     if failed is None:
         raise RuntimeError(f"{fault}: the tests did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return failed[1]
 
 
 def tests_of(fault: Fault) -> str:
-    """The block's own tests. Most hold its serial variant too."""
-    path = Path("tests") / fault.file
+    """Those that the fault names, else the mirror of its file: the part's own tests. Those of most blocks hold its serial
+    variant too; tests of models lie in the folders of the models."""
+    if fault.tests:
+        return fault.tests
+    path = Path("tests", *Path(fault.file).parts[fault.file.startswith("emulator/") :])
     folders = [path.parent, *(path.parent.with_name(name) for name in SERIAL_BESIDE if path.parent.name == "serial")]
     return next(str(tests) for tests in (folder / f"test_{path.name}" for folder in folders) if (ROOT / tests).exists())
 
 
 def run(faults: list[Fault], quiet: bool = False) -> list[Verdict]:
-    """All faults, PROCESSES at a time, on the tree as it is now. Raises if tests fail on the sound RTL, which would catch
+    """All faults, PROCESSES at a time, on the tree as it is now. Raises if tests fail without a fault, which would catch
     anything."""
 
     def sound(tests: str) -> None:
@@ -119,7 +148,7 @@ def run(faults: list[Fault], quiet: bool = False) -> list[Verdict]:
 
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(PROCESSES) as pool:
         tree = Path(folder)
-        copy_tree(ROOT, tree)
+        snapshot(tree)
         for fault in faults:
             fault.patched((tree / fault.file).read_text(encoding="utf-8"))
         files = sorted({tests_of(fault) for fault in faults})
@@ -142,9 +171,9 @@ def document(verdicts: list[Verdict]) -> str:
         [
             "# Mutation run",
             "",
-            f"Made by `python -m sim.mutation`. {count} of {len(verdicts)} faults put into the RTL on purpose are caught by",
-            "the tests of the block itself. The faults are patches of the source in `sim/faults.py`. With `--block` the rows of",
-            "one block are made anew and the others stay from the run before.",
+            f"Made by `python -m sim.mutation`. {count} of {len(verdicts)} faults put into the source on purpose are caught",
+            "by the tests of the faulty part itself. The faults are patches in `sim/faults.py`. With `--block` only the",
+            "rows of one block are made anew, with `--new` only those that are missing; the others stay from the run before.",
             "",
             "| file | fault | first test that fails |",
             "|---|---|---|",
@@ -159,18 +188,20 @@ def _cell(test: str | None) -> str:
 
 
 @click.command()
-@click.option("--block", help="Only the faults of this file of hdl/periphery; other rows of the page stay.")
-def main(block: str | None) -> int:
-    """Put faults into a copy of the RTL, one at a time, and see the blocks' tests catch them all."""
+@click.option("--block", multiple=True, help="Only the faults of files of this name; other rows of the page stay.")
+@click.option("--new", is_flag=True, help="Only faults that the page does not yet show as caught.")
+def main(block: tuple[str, ...], new: bool) -> int:
+    """Put faults into a copy of the source, one at a time, and see the tests of the faulty part catch them all."""
     from sim.faults import FAULTS
 
-    faults = [fault for fault in FAULTS if block in (None, Path(fault.file).stem)]
-    if not faults:
-        names = ", ".join(sorted({Path(fault.file).stem for fault in FAULTS}))
-        raise click.UsageError(f"--block {block!r}: accepted: {names}")
-    verdicts = run(faults)
     page = ROOT / PAGE
-    before = recorded(page.read_text(encoding="utf-8"), FAULTS) if block and page.exists() else []
+    before = recorded(page.read_text(encoding="utf-8"), FAULTS) if page.exists() else []
+    done = {verdict.fault for verdict in before if verdict.test} if new else set()
+    faults = [fault for fault in FAULTS if (not block or Path(fault.file).stem in block) and fault not in done]
+    if not faults and not new:
+        names = ", ".join(sorted({Path(fault.file).stem for fault in FAULTS}))
+        raise click.UsageError(f"--block {', '.join(block)}: accepted: {names}")
+    verdicts = run(faults)
     latest = {verdict.fault: verdict for verdict in [*before, *verdicts]}
     write_atomically(page, document([latest[fault] for fault in FAULTS if fault in latest]).encode())
     missed = [verdict.fault for verdict in verdicts if verdict.test is None]

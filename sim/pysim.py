@@ -18,6 +18,8 @@ from sim.transactions.base import Transactions
 from sim.waiting import patience, tail
 
 CLOCK = 1e-6
+#: How often an output is taken before a reset cuts a block off.
+TAKEN_BEFORE_RESET = 0.5
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,12 @@ def run(
     seed: int = 1,
     reset_after: int | None = None,
     prelude: Sequence[tuple[str, Sequence[Values]]] = (),
+    cut_off: Transactions | None = None,
 ) -> Outcome:
     """Drive all inputs, take all outputs; each side pauses a cycle with probability ``stall``. With ``reset_after``, that
-    many cycles are spent on the same inputs first, then the block is reset and all begins anew. Before these cycles, the
-    words of ``prelude`` are passed, input by input, and no output is taken.
+    many cycles are spent on the same inputs first, with outputs taken in some of them, then the block is reset and all begins
+    anew. Before these cycles, the words of ``prelude`` are passed, input by input, and no output is taken. ``cut_off``: inputs
+    that are offered in these cycles instead.
 
     Checks the stream contract on outputs: an offered word stays as it is until it is taken. Raises AssertionError on a
     broken contract, a hang, or the first word that differs from the expected one; and if nothing is expected.
@@ -48,7 +52,7 @@ def run(
     assert sum(map(len, expected.values())) > 0, "no output is expected: nothing would be tested"
     bench = _Bench(block, transactions, stall, seed)
     with warnings_as_errors():
-        bench.simulate(reset_after, prelude)
+        bench.simulate(reset_after, prelude, (cut_off or transactions).inputs)
     for port, words in expected.items():
         difference = first_difference(port, words, bench.words[port])
         assert difference is None, difference
@@ -67,7 +71,12 @@ class _Bench:
         self.domain = ClockDomain("sync")
         self.now = self.last_transfer = 0
 
-    def simulate(self, reset_after: int | None, prelude: Sequence[tuple[str, Sequence[Values]]]) -> None:
+    def simulate(
+        self,
+        reset_after: int | None,
+        prelude: Sequence[tuple[str, Sequence[Values]]],
+        cut_off: dict[str, list[Values]],
+    ) -> None:
         top = Module()
         top.domains += self.domain
         top.submodules.block = self.block
@@ -77,7 +86,7 @@ class _Bench:
         async def conduct(context: SimulatorContext) -> None:
             if reset_after is not None:
                 await self.precede(context, prelude)
-                await self.disturb(context, reset_after)
+                await self.disturb(context, reset_after, cut_off)
             for number, phase in enumerate(self.transactions.phases):
                 for port, words in {**phase.inputs, **phase.outputs}.items():
                     self.left[port] += len(words)
@@ -104,17 +113,26 @@ class _Bench:
                     _, _, ready = await context.tick().sample(interface.ready)
                 context.set(interface.valid, 0)
 
-    async def disturb(self, context: SimulatorContext, cycles: int) -> None:
-        """Inputs offered and outputs left waiting, cut off by a reset."""
-        offered = {port: values for port, values in self.transactions.inputs.items() if values}
-        for cycle in range(cycles):
+    async def disturb(self, context: SimulatorContext, cycles: int, cut_off: dict[str, list[Values]]) -> None:
+        """Inputs offered without a pause and outputs taken now and then, cut off by a reset."""
+        chance = random.Random(f"{self.seed} disturbed")
+        offered = {port: list(values) for port, values in cut_off.items()}
+        for _ in range(cycles):
             for port, values in offered.items():
-                word = pack(self.streams[port]["fields"], values[cycle % len(values)])
-                context.set(getattr(self.block, port).valid, 1)
-                context.set(getattr(self.block, port).payload.as_value(), word)
-            await context.tick()
+                interface = getattr(self.block, port)
+                context.set(interface.valid, bool(values))
+                if values:
+                    context.set(interface.payload.as_value(), pack(self.streams[port]["fields"], values[0]))
+            for port in self.transactions.outputs:
+                context.set(getattr(self.block, port).ready, chance.random() < TAKEN_BEFORE_RESET)
+            _, _, *ready = await context.tick().sample(*(getattr(self.block, port).ready for port in offered))
+            for values, taken in zip(offered.values(), ready, strict=True):
+                if values and taken:
+                    del values[0]
         for port in self.transactions.inputs:
             context.set(getattr(self.block, port).valid, 0)
+        for port in self.transactions.outputs:
+            context.set(getattr(self.block, port).ready, 0)
         context.set(self.domain.rst, 1)
         await context.tick()
         context.set(self.domain.rst, 0)
@@ -168,6 +186,7 @@ class _Bench:
         chance = random.Random(f"{self.seed} {port}")
         interface, description = getattr(self.block, port), self.streams[port]
         offered = None
+        expected = len(self.transactions.expected(port))
         await self.begun(context, 0)
         while True:
             context.set(interface.ready, chance.random() >= self.stall)
@@ -180,4 +199,5 @@ class _Bench:
             offered = word if valid and not ready else None
             if valid and ready:
                 self.words[port].append(unpack(description["fields"], word))
+                assert len(self.words[port]) <= expected, f"{port}: more than the {expected} words that are expected"
                 self.transferred(port)

@@ -28,6 +28,17 @@ def test_keeps_or_forgets(depth: int, stall: float) -> None:
     run(store, Transactions({"i": inputs, "send": decisions}, {"o": outputs}), stall=stall)
 
 
+@pytest.mark.parametrize("cycles", (1, 2, 3, 4, 6, 9, 14))
+def test_reset_in_mid_vector(cycles: int) -> None:
+    """Vectors of three beats, of a depth that is a power of two and full: loaded, decided, kept, sent."""
+    lanes, depth = 2, 4
+    vectors = [beats(list(range(first, first + lanes * count)), lanes) for first, count in ((0, 3), (20, 4), (40, 1))]
+    keeps = (1, 1, 0)
+    outputs = [word for vector, keep in zip(vectors, keeps, strict=True) for word in vector if keep]
+    inputs = {"i": [word for vector in vectors for word in vector], "send": [{"keep": keep} for keep in keeps]}
+    run(VectorStore(beat(signed(8), lanes), depth), Transactions(inputs, {"o": outputs}), stall=0.2, reset_after=cycles)
+
+
 def test_takes_a_vector_while_it_sends_one() -> None:
     """Beats go out without gaps, ``latency`` after the word of ``send``; meanwhile two more vectors come in."""
     lanes, count, vectors = 2, 6, 4

@@ -7,6 +7,7 @@ replication, BL, modes, bounds, gains, devices. Formats belong to the hardware a
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from emulator.compare import state_difference
 from emulator.config import Config
 from emulator.network.network import GoldenMachine
+from hdl.network.descriptor import output_beats
 from hdl.network.network_parameters import NetworkParameters
 from sim.machine import RtlMachine
 from tests.engine.test_equality import random_images
@@ -29,7 +31,10 @@ HARDWARES: tuple[tuple[int, int | str, int], ...] = (
     (16, 2, 64),
     (32, "auto", 64),
 )
-NETWORKS = 8  # of each hardware: 40 in all
+NETWORKS = 8  # of each hardware: 40 in all; and of each those with the pooled rows and columns of UNEVEN
+UNEVEN = ((3, 2), (2, 5), (5, 3))
+#: Outputs of a layer that take more beats than a pooled volume of at most 2 pixels, whatever the lanes.
+WIDER_THAN_POOLED = 70
 IMAGES = 3
 
 
@@ -96,6 +101,42 @@ def networks(draw: st.DrawFn, formats: dict[str, Any], hardware: dict[str, Any])
             "activation": draw(kinds),
             "array": draw(arrays(formats)),
         }
+    return draw(around(formats, hardware, height, width, layers))
+
+
+@st.composite
+def uneven_networks(
+    draw: st.DrawFn, formats: dict[str, Any], hardware: dict[str, Any], rows: int, columns: int
+) -> Config:
+    """So many rows and columns of positions are pooled, and a larger volume of errors has been where they end."""
+    kernel = draw(st.integers(1, 3))
+    kinds = st.sampled_from(("tanh", "identity"))
+    layers: dict[str, Any] = {
+        "K0": {
+            "type": "convolution",
+            "kernel": kernel,
+            "outputs": draw(st.integers(1, 3)),
+            "bias": draw(st.booleans()),
+            "activation": draw(kinds),
+            "array": draw(arrays(formats)),
+        },
+        "P0": {"type": "max_pooling"},
+        "H": {
+            "type": "fully_connected",
+            "outputs": WIDER_THAN_POOLED,
+            "bias": draw(st.booleans()),
+            "activation": draw(kinds),
+            "array": draw(arrays(formats)),
+        },
+    }
+    return draw(around(formats, hardware, rows + kernel - 1, columns + kernel - 1, layers))
+
+
+@st.composite
+def around(
+    draw: st.DrawFn, formats: dict[str, Any], hardware: dict[str, Any], height: int, width: int, layers: dict[str, Any]
+) -> Config:
+    """A network of these layers and a last one."""
     layers["W"] = {
         "type": "fully_connected",
         "outputs": formats["classes"],
@@ -134,7 +175,8 @@ def networks_of_one_hardware(draw: st.DrawFn, hardware: dict[str, Any], generato
         },
         "weight": {"bits": 18, "fraction_bits": 17},
     }
-    return draw(st.lists(networks(formats, hardware), min_size=NETWORKS, max_size=NETWORKS))
+    any_networks = draw(st.lists(networks(formats, hardware), min_size=NETWORKS, max_size=NETWORKS))
+    return any_networks + [draw(uneven_networks(formats, hardware, *sizes)) for sizes in UNEVEN]
 
 
 @cache
@@ -159,7 +201,7 @@ def test_the_networks_differ_in_all_that_a_descriptor_says() -> None:
     reads = [read for stage in stages for read in (stage.array.forward, stage.array.backward)]
     updates = [stage.array.update for stage in stages]
     modes = {"none", "exact", "power_of_two"}
-    assert len({config.digest for config in configs}) == len(HARDWARES) * NETWORKS
+    assert len({config.digest for config in configs}) == len(HARDWARES) * (NETWORKS + len(UNEVEN))
     assert {len(config.stages) for config in configs} == {1, 2, 3, 4}
     assert {stage.kernel for stage in stages if stage.convolutional} == {1, 2, 3}
     assert len({stage.channels for stage in stages if stage.convolutional}) > 4
@@ -177,6 +219,14 @@ def test_the_networks_differ_in_all_that_a_descriptor_says() -> None:
         lanes = drawn(*hardware)[0].hardware.beat_lanes
         uneven = [stage for config in drawn(*hardware) for stage in config.stages if stage.rows % lanes]
         assert lanes == 1 or len([stage for stage in uneven if stage.columns % lanes]) > 2
+        # Odd rows and odd columns in front of pooling, and behind the volume the errors of a layer that was before.
+        odd = {
+            (stage.output_height % 2, stage.output_width % 2)
+            for config in drawn(*hardware)
+            for stage, after in pairwise(config.stages)
+            if stage.pooled and output_beats(after, lanes) > output_beats(stage, lanes)
+        }
+        assert {(1, 0), (0, 1), (1, 1)} <= odd
 
 
 @pytest.mark.slow

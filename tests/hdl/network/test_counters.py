@@ -12,22 +12,24 @@ from hdl.network.compact_counters import FIRST_OF_HOST, GROUPS, HOST_COUNTS, Com
 from hdl.network.counters import COUNTERS, LAYER_WORDS, Counters
 from hdl.network.tile_parts import Operation
 
-LAYERS, ADD_BITS, PHASE_BITS, DESCRIPTORS = 2, 5, 12, 6
+LAYERS, ADD_BITS, DESCRIPTORS = 2, 5, 6
 PHASES, CYCLES = 40, 12
+#: Of what a phase can count here; the first phases of each operation count as much.
+PHASE_BITS = (CYCLES * ((1 << ADD_BITS) - 1)).bit_length()
 PHASES_OF_AN_IMAGE = 4
 PATIENCE = 4 * len(COUNTERS)
 
 
-async def store(context, counters: Counters | CompactCounters, event) -> None:  # type: ignore[no-untyped-def]
-    """A flush, or the end of an image, until it is done."""
+async def store(context, counters: Counters | CompactCounters, event) -> int:  # type: ignore[no-untyped-def]
+    """A flush, or the end of an image, until it is done; how many cycles that takes."""
     context.set(event, 1)
     await context.tick()
     context.set(event, 0)
-    for _ in range(PATIENCE):
-        if context.get(counters.done):
-            await context.tick()
-            return
+    for cycles in range(1, PATIENCE):
+        done = context.get(counters.done)
         await context.tick()
+        if done:
+            return cycles + 1
     raise AssertionError("never done")
 
 
@@ -61,11 +63,14 @@ async def fill(context, counters: Counters | CompactCounters, words: Counter[int
             await write(context, counters.descriptors_write, number, ~number % (1 << 64))
 
 
-async def count(context, counters, names, generator, words: Counter[str]) -> None:  # type: ignore[no-untyped-def]
-    """Some cycles in which ``names`` count what is drawn."""
+async def count(  # type: ignore[no-untyped-def]
+    context, counters, names, generator, words: Counter[str], *, full: bool = False
+) -> None:
+    """Some cycles in which ``names`` count what is drawn, or as much as they can."""
     for _ in range(CYCLES):
         for name in names:
-            added = int(generator.integers(1 << len(getattr(counters, name)))) * int(generator.integers(2))
+            most = (1 << len(getattr(counters, name))) - 1
+            added = most if full else int(generator.integers(most + 1)) * int(generator.integers(2))
             context.set(getattr(counters, name), added)
             words[name] += added
         await context.tick()
@@ -73,15 +78,20 @@ async def count(context, counters, names, generator, words: Counter[str]) -> Non
         context.set(getattr(counters, name), 0)
 
 
-async def end_image(context, counters: CompactCounters, words: Counter[str]) -> None:  # type: ignore[no-untyped-def]
-    """An image, perhaps a wrong answer."""
+async def end_image(  # type: ignore[no-untyped-def]
+    context, counters: CompactCounters, words: Counter[str], *, last: bool = False
+) -> None:
+    """An image and a wrong answer. Cycles go on being counted meanwhile, but after the ``last`` one nothing stores them."""
     for name in ("image", "error"):
         context.set(getattr(counters, name), 1)
         words[name] += 1
     await context.tick()
     for name in ("image", "error"):
         context.set(getattr(counters, name), 0)
-    await store(context, counters, counters.finish)
+    context.set(counters.cycle, not last)
+    cycles = await store(context, counters, counters.finish)
+    context.set(counters.cycle, 0)
+    words["cycle"] += 0 if last else cycles
 
 
 @pytest.mark.parametrize("kind", ("wide", "compact"))
@@ -101,14 +111,15 @@ def test_what_is_added_is_read(kind: str) -> None:
             layer, operation = int(generator.integers(LAYERS)), list(GROUPS)[phase % len(GROUPS)]
             context.set(counters.layer, layer)
             choose(context, counters, operation)
-            await count(context, counters, GROUPS[operation], generator, counted[layer])
+            full = phase < len(GROUPS)
+            await count(context, counters, GROUPS[operation], generator, counted[layer], full=full)
             if isinstance(counters, CompactCounters):
                 await count(context, counters, ["cycle"], generator, counted[0])
             await store(context, counters, counters.flush)
             if isinstance(counters, CompactCounters) and phase % PHASES_OF_AN_IMAGE == 0:
                 await end_image(context, counters, counted[0])
         if isinstance(counters, CompactCounters):
-            await end_image(context, counters, counted[0])
+            await end_image(context, counters, counted[0], last=True)
         names = (*COUNTERS, *HOST_COUNTS)
         assert names.index(HOST_COUNTS[0]) == FIRST_OF_HOST
         for address, word in begin.items():

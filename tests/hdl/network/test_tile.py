@@ -75,6 +75,48 @@ def test_generators_shared_by_lines() -> None:
     run(Tile(done.parameters), done.transactions)
 
 
+def test_counts_at_their_full_values() -> None:
+    """Sixteen lines that all saturate, four halvings that are all of no use, trains of sixteen slots."""
+    settings = ["layers.W2.outputs=16", "array.update.desired_bl=16"]
+    for side in ("forward", "backward"):
+        settings += [f"array.{side}.bound=0.05", f"array.{side}.noise=4", f"array.{side}.bound_management=4"]
+    config = load("tiny", settings)
+    stage = config.stages[1]
+    done = session(stage, config.seed, 4, random_commands(stage, np.random.default_rng(1), 12))
+    reports = done.transactions.expected("report")
+    assert stage.rows == 16 == max(word["saturations"] for word in reports)
+    assert {word["repeats"] for word in reports} == {0, 4}
+    run(Tile(done.parameters), done.transactions)
+
+
+#: Cycles into a command: in loading or management, in front of the array, at its answer, in delivery or the next command.
+RESETS = (9, 21, 40, 75)
+
+
+@pytest.mark.parametrize("cycles", RESETS)
+@pytest.mark.parametrize("operation", Operation)
+def test_reset_in_mid_command(operation: Operation, cycles: int) -> None:
+    """A command of each kind is under way; then generators are loaded and all begins anew."""
+    config = load("tiny")
+    stage = config.stages[1]
+    cut = session(stage, config.seed, 4, repeated(stage, operation, 2))
+    first, *turns, _ = cut.transactions.phases
+    prelude = [
+        ("access", first.inputs["access"]),
+        ("settings", in_one_phase(cut.transactions).then[0].inputs["settings"]),
+    ]
+    cut_off = {port: words for turn in turns for port, words in turn.inputs.items() if port != "settings"}
+    commands = [each for kind in Operation for each in repeated(stage, kind, 1)]
+    done = session(stage, config.seed, 4, commands)
+    run(
+        Tile(done.parameters),
+        done.transactions,
+        reset_after=cycles,
+        prelude=prelude,
+        cut_off=Transactions(cut_off, {}),
+    )
+
+
 # --- one tile for several arrays ------------------------------------------------------------------------------------
 
 #: What is drawn for each array, beside its number of devices per weight.
