@@ -3,6 +3,8 @@ host's end of a board's line."""
 
 from __future__ import annotations
 
+from sim.engine_faults import ENGINE_FAULTS
+from sim.link_faults import LINK_FAULTS
 from sim.mutation import Fault
 
 
@@ -389,7 +391,7 @@ FAULTS: list[Fault] = [
     *(
         Fault(f"emulator/engine/source/{file}", old, new, description, ENGINE)
         for file, description, old, new in (
-            ("generators.hpp", "a round of mixing too few", "round < 5", "round < 4"),
+            ("generators.hpp", "a round of mixing too few", "MIX_ROUNDS = 5", "MIX_ROUNDS = 4"),
             ("layers.hpp", "no bias line", "x_.row(t)[d.columns - 1] = one();", "x_.row(t)[d.columns - 1] = 0;"),
             ("tile.hpp", "an update cycle per image", "counters.update_cycles += d_.positions;", "counters.update_cycles += 1;"),
             ("network.cpp", "pixels round down", "(fraction + 1)) + 255) / 510", "(fraction + 1)) + 0) / 510"),
@@ -408,4 +410,32 @@ FAULTS: list[Fault] = [
         folder="hdl/array",
         tests="tests/hdl/array/test_crossbar_counts.py",
     ),
+    *_in(
+        "device",
+        ("moves are rounded to nearest", "                if p.stochastic_rounding\n", "                if not p.stochastic_rounding\n"),
+        ("a move is rounded by the word of the column behind", 'word, 5, "rounding")', 'word, 4, "rounding")'),
+        ("a rounding word is one round of mixing short", "mix_rounds(m, mixed, ROUNDING_ROUNDS)", "mix_rounds(m, mixed, ROUNDING_ROUNDS - 1)"),
+        folder="hdl/array",
+    ),
+    *_in(
+        "crossbar_arithmetic",
+        ("a rounding word is one round of mixing short", "mix_rounds(m, mixed, ROUNDING_ROUNDS)", "mix_rounds(m, mixed, ROUNDING_ROUNDS - 1)"),
+        ("the word of the last draw rounds", "self.keep_result & (turn == CYCLE_TURN)", "self.keep_result"),
+        folder="hdl/serial",
+        tests="tests/hdl/serial/test_crossbar.py",
+    ),
+    *_in(
+        "intake",
+        ("silent lines draw", "pulsed[lane].eq(fires),", "pulsed[lane].eq(1),"),
+        folder="hdl/array",
+        tests="tests/hdl/array/test_crossbar.py",
+    ),
+    *_in(
+        "fixed",
+        ("the highest bits of a long word are left out", "word[unused:] if unused >= 0", "word[:places] if unused >= 0"),
+        ("a short word stands too low", "Cat(Const(0, -unused), word)", "Cat(word, Const(0, -unused))"),
+        folder="hdl",
+    ),
+    *ENGINE_FAULTS,
+    *LINK_FAULTS,
 ]  # fmt: skip

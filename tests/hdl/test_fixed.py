@@ -88,6 +88,24 @@ def test_rounding_shift_of_magnitudes(bits: int, places_bits: int) -> None:
     assert evaluated(round_shift, [unsigned(1), unsigned(bits), unsigned(places_bits)], operands) == expected
 
 
+@pytest.mark.parametrize(("places", "word_bits"), [(14, 24), (14, 14), (24, 24), (29, 24), (3, 5)])
+def test_stochastic_rounding(places: int, word_bits: int) -> None:
+    """With words whose unused bits are left out, and with words shorter than what is cut."""
+    values = [sign * value for value in words(34, count=60) for sign in (1, -1)]
+    drawn = np.random.default_rng(places).integers(0, 1 << word_bits, len(values)).tolist()
+    drawn[:3] = [0, (1 << word_bits) - 1, 1 << (word_bits - 1)]
+    expected = [
+        int(model.round_stochastically(value, places, word << (model.WORD_BITS - word_bits)))
+        for value, word in zip(values, drawn, strict=True)
+    ]
+
+    def rounded(value: Value, word: Value) -> Value:
+        return fixed.round_stochastically(value, places, word)
+
+    found = evaluated(rounded, [signed(35), unsigned(word_bits)], list(zip(values, drawn, strict=True)))
+    assert found == expected
+
+
 def test_halved_rounds_towards_minus_infinity() -> None:
     assert evaluated(fixed.halved, [signed(5)], [(word,) for word in range(-16, 16)]) == [
         w // 2 for w in range(-16, 16)
