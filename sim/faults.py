@@ -218,7 +218,6 @@ FAULTS: list[Fault] = [
         ("a reset leaves an update cycle's pulses on their way", "pulses_on_their_way=Signal()", "pulses_on_their_way=Signal(reset_less=True)"),
         ("a reset does not end the delivery", "delivering=Signal()", "delivering=Signal(reset_less=True)"),
         ("a reset leaves maxima in management", "managed=Signal()", "managed=Signal(reset_less=True)"),
-        ("a vector is forgotten after a reset", "forgotten=Signal(2)", "forgotten=Signal(2, reset_less=True)"),
         folder="hdl/network",
         tests="tests/hdl/network/test_tile.py::test_reset_in_mid_command",
     ),
@@ -394,7 +393,6 @@ FAULTS: list[Fault] = [
             ("generators.hpp", "a round of mixing too few", "MIX_ROUNDS = 5", "MIX_ROUNDS = 4"),
             ("layers.hpp", "no bias line", "x_.row(t)[d.columns - 1] = one();", "x_.row(t)[d.columns - 1] = 0;"),
             ("tile.hpp", "an update cycle per image", "counters.update_cycles += d_.positions;", "counters.update_cycles += 1;"),
-            ("network.cpp", "pixels round down", "(fraction + 1)) + 255) / 510", "(fraction + 1)) + 0) / 510"),
             ("periphery.hpp", "the root of odd exponents", "    places -= (exponent + places) & 1;\n", ""),
         )
     ),
