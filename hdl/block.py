@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 
 from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
@@ -24,6 +25,11 @@ class Parameters(Frozen):
     @abstractmethod
     def of(cls, stage: Stage, lanes: int) -> Parameters:
         """The parameters that the tile of a network's stage needs."""
+
+    @classmethod
+    def from_description(cls, tree: dict[str, Any]) -> Self:
+        """Those of a description (hdl/export.py), in which lists stand for tuples. Raises ValidationError."""
+        return cls.model_validate_json(json.dumps(tree))
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def block_of(description: dict[str, Any]) -> Block[Any]:
         raise DescriptionError(f"block = {name!r}: accepted: {', '.join(BLOCKS)}")
     block_class = BLOCKS[name]
     try:
-        block: Block[Any] = block_class(block_class.parameters_class(**description["parameters"]))
+        block: Block[Any] = block_class(block_class.parameters_class.from_description(description["parameters"]))
     except ValidationError as error:
         raise DescriptionError(describe_error(error, block_class.parameters_class, ("parameters",))) from error
     _check_streams(description["streams"], describe_streams(block))

@@ -63,7 +63,7 @@ def train_in_the_loop(
         images,
         labels,
         {
-            layer: TilePlan(TileParameters(**tile.description["parameters"]), tile.streams)
+            layer: TilePlan(TileParameters.from_description(tile.description["parameters"]), tile.streams)
             for layer, tile in tiles.items()
         },
         stall=stall,

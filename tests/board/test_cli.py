@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,15 @@ def test_another_program_and_none(capsys: pytest.CaptureFixture[str]) -> None:
         assert "no answer at" in failure(capsys, *TRAIN, "--port", port.device)
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, also where the tests were started with it ignored, as in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_ends_a_wait_for_a_board(capsys: pytest.CaptureFixture[str]) -> None:
     """As soon as the host waits: it has said hello."""
     main_thread = threading.get_ident()

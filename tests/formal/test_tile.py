@@ -64,7 +64,7 @@ EXACT = SMALL | {
 @pytest.mark.parametrize(
     "parameters",
     (
-        pytest.param(SMALL, id="small", marks=pytest.mark.timeout(900)),
+        pytest.param(SMALL, id="small", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
         pytest.param(REPLICATED, id="replicated", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
         pytest.param(EXACT, id="exact", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
     ),

@@ -28,8 +28,10 @@ class Babbler(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize(("babbles", "ending"), [(False, "hung: "), (True, "does not end: ")])
+@pytest.mark.parametrize(
+    ("babbles", "ending"), [(False, "hung: .*'silent': 1"), (True, "endless: more than the 1 words that are expected")]
+)
 def test_a_block_that_never_ends(babbles: bool, ending: str) -> None:
     words = [{"word": 0}]
-    with pytest.raises(AssertionError, match=f"^{ending}.*'silent': 1"):
+    with pytest.raises(AssertionError, match=f"^{ending}"):
         run(Babbler(babbles), Transactions({"i": words}, {"endless": words, "silent": words}))

@@ -34,7 +34,16 @@ def check(
 #: Those in which the shape of the array, or how its lines lie in beats, could matter most.
 IN_TWO_SHAPES = ("as it is", "loud devices", "narrow words", "replicated, trains of 10")
 #: Those of which another has the same circuits at work.
-LIKE_ANOTHER = ("one LSB", "equal devices", "replicated")
+LIKE_ANOTHER = (
+    "one LSB",
+    "noise in one direction",
+    "equal devices",
+    "no bounds",
+    "trains of 10",
+    "rounded to nearest",
+    "replicated",
+    "replicated, trains of 10",
+)
 
 
 @pytest.mark.parametrize(
