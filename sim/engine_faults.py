@@ -37,7 +37,7 @@ ENGINE_FAULTS: list[Fault] = [
     Fault("emulator/engine/source/network.cpp", "constants_.coarse[distance >> (fraction - 1)] * fine,", "constants_.coarse[distance >> (fraction - 1)] * fine - 1,", "the exponential: halves downwards", "tests/engine/test_ties.py"),
     Fault("emulator/engine/source/network.cpp", "(powers[k] << constants_.softmax_fraction_bits) / total", "((powers[k] << constants_.softmax_fraction_bits) + total / 2) / total", "the quotient of softmax rounds", "tests/engine/test_ties.py"),
     Fault("emulator/engine/source/crossbar.hpp", "                find_rounding_words(row, columns_met);\n", "", "moves are rounded by the words of the row before", "tests/engine/test_equality.py::test_golden_equals_fast_with_every_device_model"),
-    Fault("emulator/engine/source/arithmetic.hpp", "return round_by(product, factor); }", "return std::floor(product * factor + 0.5); }", "a move to nearest: halves upwards", "tests/engine/test_ties.py"),
+    Fault("emulator/engine/source/arithmetic.hpp", "return round_by(product, factor); }", "return std::floor(product * factor + 0.5); }", "a move to nearest: halves upwards", "tests/engine/test_arithmetic.py"),
     Fault("emulator/engine/source/crossbar.hpp", ", ROUNDING_ROUNDS) >> rounding_cut_", ", ROUNDING_ROUNDS - 1) >> rounding_cut_", "a rounding word is one round of mixing short", "tests/engine/test_equality.py::test_golden_equals_fast_with_every_device_model"),
     Fault("emulator/engine/source/tile.hpp", "        if (row_pulses > 0) {\n", "        if (column_pulses > 0) {\n", "rows draw where columns fire", "tests/engine/test_ends.py"),
 ]  # fmt: skip

@@ -20,6 +20,14 @@ void apply_round_by(const double* values, long count, long shift, double* result
     for (long k = 0; k < count; ++k) results[k] = round_by(values[k], power_of_two(shift));
 }
 
+void apply_move_to_nearest(const double* products, long count, long shift, double* results) {
+    for (long k = 0; k < count; ++k) results[k] = NearestRounding{power_of_two(shift)}(products[k]);
+}
+
+void apply_stochastic_move(const double* products, const double* offsets, long count, long shift, double* results) {
+    for (long k = 0; k < count; ++k) results[k] = StochasticRounding{power_of_two(shift), offsets[k]}(products[k]);
+}
+
 // What DAC, ADC and probabilities do with a vector: round magnitudes, limit them, and give the signs back.
 void apply_lanes(const double* values, long count, long shift, double limit, double* results) {
     const auto* vectors = reinterpret_cast<const F64Lanes*>(values);

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from emulator.engine import build
-from emulator.fixed import round_shift
+from emulator.fixed import WORD_BITS, round_shift, round_stochastically
 
 HARNESS = Path(__file__).with_name("arithmetic.cpp")
 #: 0, and every power of two with its neighbours.
@@ -80,7 +80,7 @@ def test_rounding_of_doubles(functions: ctypes.CDLL, shift: int) -> None:
     values = aligned(ties_and_corners(max(shift, 0), EXACT >> max(-shift, 0)), np.float64)
     expected = round_shift(values.astype(np.int64), shift)
     results = aligned(np.zeros(len(values)), np.float64)
-    calls = [(functions.apply_round_by, ())]
+    calls = [(functions.apply_round_by, ()), (functions.apply_move_to_nearest, ())]
     if 0 <= shift < 63:
         calls.append((functions.apply_round_scaled, ()))
     for function, further in calls:
@@ -90,6 +90,19 @@ def test_rounding_of_doubles(functions: ctypes.CDLL, shift: int) -> None:
         pointer(values), ctypes.c_long(len(values)), ctypes.c_long(shift), ctypes.c_double(limit), pointer(results)
     )
     np.testing.assert_array_equal(results, np.clip(expected, -limit, limit))
+
+
+@pytest.mark.parametrize("shift", range(14, 30))
+def test_stochastic_rounding_of_moves(functions: ctypes.CDLL, shift: int) -> None:
+    """Products of both signs with offsets of nothing, of a half and of all but the last bit."""
+    products = aligned(ties_and_corners(shift, EXACT >> 1), np.float64)
+    words = np.resize(np.array([0, (1 << WORD_BITS) - 1, 1 << (WORD_BITS - 1), 0x123456, 1]), len(products))
+    offsets = aligned(np.floor(words * 2.0 ** (shift - WORD_BITS)), np.float64)
+    results = aligned(np.zeros(len(products)), np.float64)
+    functions.apply_stochastic_move(
+        pointer(products), pointer(offsets), ctypes.c_long(len(products)), ctypes.c_long(shift), pointer(results)
+    )
+    np.testing.assert_array_equal(results, round_stochastically(products.astype(np.int64), shift, words))
 
 
 def test_integers_in_doubles(functions: ctypes.CDLL) -> None:
